@@ -1,0 +1,81 @@
+"""What later stages must know of a model's language part, so that they need no model to know it."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
+
+from headimpact.core.errors import DataFormatError
+
+
+@dataclasses.dataclass(frozen=True)
+class ArchitectureSummary:
+    """Sizes and module names of a model's language part.
+
+    Written into `head_scores.json`, so that choosing layers, filling a budget and exporting a config
+    work on a machine that has neither the model nor torch.
+
+    Attributes:
+        model_type: Hugging Face `model_type` of the whole model.
+        num_layers: Decoder layers of the language model.
+        num_heads: Query heads per layer.
+        num_key_value_heads: Key/value heads per layer (grouped-query attention).
+        head_dim: Width of one head.
+        hidden_size: Width of the residual stream.
+        projections: Attention projection name (`q_proj`) to its (inputs, outputs).
+        attention_path: Full dotted name of a layer's attention module with `{layer_idx}` for the layer.
+        total_parameters: Parameters of the whole model.
+    """
+
+    model_type: str
+    num_layers: int
+    num_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    hidden_size: int
+    projections: Mapping[str, tuple[int, int]]
+    attention_path: str
+    total_parameters: int
+
+    def module_name(self, layer_idx: int, projection: str) -> str:
+        """Give the full dotted name of one projection of one layer.
+
+        Args:
+            layer_idx: Layer of the language model, 0-based.
+            projection: One of `projections`.
+
+        Returns:
+            A name as in `model.named_modules()`.
+
+        Raises:
+            KeyError: If the model has no such projection.
+        """
+        if projection not in self.projections:
+            raise KeyError(projection)
+        return f"{self.attention_path.format(layer_idx=layer_idx)}.{projection}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Give JSON-serialisable values."""
+        content = dataclasses.asdict(self)
+        content["projections"] = {name: list(shape) for name, shape in self.projections.items()}
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Rebuild a summary from `to_json`'s output.
+
+        Raises:
+            DataFormatError: If a field is missing, unknown, or of the wrong kind.
+        """
+        try:
+            projections = {str(name): (int(shape[0]), int(shape[1])) for name, shape in content["projections"].items()}
+            return cls(**{**content, "projections": projections})
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+            raise DataFormatError(
+                f"Broken architecture block: {error!r}. Expected the fields {', '.join(_field_names(cls))}; "
+                "score the model again with this version."
+            ) from error
+
+
+def _field_names(cls: type) -> list[str]:
+    """List the fields of a dataclass."""
+    return [field.name for field in dataclasses.fields(cls)]
