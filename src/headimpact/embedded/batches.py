@@ -5,6 +5,7 @@ causally, itself; its position ids start again behind the prefix. So one pass gi
 as one ordinary pass a turn, and the picture is computed once.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 IMAGE_TOKENS = (SIDE // TOKEN_SIDE) ** 2
 IGNORED = -100
+LENGTH_STEP = 32
+"""Sequences are padded to a multiple of this, so that few different shapes occur."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +115,7 @@ def pack_batch(scenes: Sequence[Scene], turns: Sequence[Sequence[Turn]], *, enco
     prefix = len(encoder.prefix)
     encoded = [[encoder.encode_turn(turn) for turn in row] for row in turns]
     length = prefix + max(sum(len(ids) for ids, _ in row) for row in encoded)
+    length = math.ceil(length / LENGTH_STEP) * LENGTH_STEP
     input_ids = np.zeros((len(scenes), length), dtype=np.int64)
     position_ids = np.zeros((len(scenes), length), dtype=np.int64)
     labels = np.full((len(scenes), length), IGNORED, dtype=np.int64)

@@ -1,0 +1,225 @@
+"""The commands: parse the line, run one workflow, turn errors into one line and an exit code."""
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import logging
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+import yaml
+
+from headimpact import __version__
+from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
+from headimpact.core.registry import unknown_name_message
+from headimpact.workflows import configs
+
+COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
+    ("demo",): (configs.ExperimentConfig, "headimpact.workflows.experiment:demo_command"),
+    ("study",): (configs.ExperimentConfig, "headimpact.workflows.experiment:study_command"),
+    ("dataset", "build", "scenes"): (configs.BuildScenesConfig, "headimpact.workflows.dataset:build_scenes_command"),
+    ("dataset", "validate"): (configs.ValidateConfig, "headimpact.workflows.dataset:validate_command"),
+    ("score",): (configs.ScoreConfig, "headimpact.workflows.scoring:score_command"),
+    ("select",): (configs.SelectConfig, "headimpact.workflows.selection:select_command"),
+    ("tune",): (configs.TuneConfig, "headimpact.workflows.tuning:tune_command"),
+    ("evaluate",): (configs.EvaluateConfig, "headimpact.workflows.evaluation:evaluate_command"),
+    ("compare",): (configs.CompareConfig, "headimpact.workflows.comparison:compare_command"),
+    ("report",): (configs.ReportConfig, "headimpact.workflows.report:report_command"),
+    ("list",): (configs.ListConfig, "headimpact.workflows.listing:list_command"),
+}
+"""Words of a command to its config and, by name so that `--help` imports no model library, its workflow."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The command line without the program's name; `sys.argv` if left out.
+
+    Returns:
+        0 done, 1 the run itself failed, 2 wrong usage or input.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("headimpact").setLevel(logging.INFO)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        command, rest = split_command(words)
+        if command is None:
+            return 0
+        config_class, workflow = COMMANDS[command]
+        config = parse_config(config_class, rest, command)
+        module, _, function = workflow.partition(":")
+        code = getattr(importlib.import_module(module), function)(config)
+        return int(code or 0)
+    except HeadImpactError as error:
+        _print_error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("headimpact: stopped. Run again with --resume to go on.\n")
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        sys.stderr.write("headimpact: error: out of memory. Use a smaller --batch-size, then --resume.\n")
+        return 1
+
+
+def split_command(words: Sequence[str]) -> tuple[tuple[str, ...] | None, list[str]]:
+    """Find the command at the start of the line.
+
+    Returns:
+        The command and what follows it; None for the command where help or the version was asked for and
+        has been printed.
+
+    Raises:
+        OptionError: If the words name no command.
+    """
+    if words and words[0] in {"--version", "-V"}:
+        sys.stdout.write(f"headimpact {__version__}\n")
+        return None, []
+    for length in (3, 2, 1):
+        head = tuple(words[:length])
+        if head in COMMANDS:
+            return head, list(words[length:])
+    given = []
+    for word in words:
+        if word.startswith("-"):
+            break
+        given.append(word)
+    inside = [c for c in COMMANDS if given and c[: len(given)] == tuple(given)]
+    if not words or words[0] in {"-h", "--help"} or (inside and words[len(given) :] in (["-h"], ["--help"], [])):
+        sys.stdout.write(overview(inside or list(COMMANDS)))
+        return None, []
+    name = " ".join(given) or words[0]
+    raise OptionError(unknown_name_message("command", name, [" ".join(c) for c in COMMANDS]))
+
+
+def overview(commands: Sequence[tuple[str, ...]]) -> str:
+    """List commands with the first line of their help."""
+    lines = [f"  {' '.join(c):<22} {_summary(COMMANDS[c][0])}" for c in commands]
+    return "\n".join(
+        [
+            "usage: headimpact COMMAND [options]",
+            "",
+            "Which attention heads of a vision-language model look at the key objects, is it more than",
+            "chance, and does tuning only their layers pay?",
+            "",
+            *lines,
+            "",
+            "headimpact COMMAND --help explains one command; headimpact demo runs all of it.",
+            "",
+        ]
+    )
+
+
+def parse_config(config_class: type, words: Sequence[str], command: Sequence[str]) -> Any:
+    """Read flags over YAML over defaults into a command's config.
+
+    Args:
+        config_class: Dataclass of the command.
+        words: What follows the command on the line.
+        command: Words of the command, for messages.
+
+    Returns:
+        An instance of `config_class`.
+
+    Raises:
+        OptionError: If a flag is unknown, missing or of the wrong kind.
+        DataFormatError: If the YAML file is missing, broken, or has unknown keys.
+    """
+    values = read_config_file(config_class, _config_path(words))
+    fields = dataclasses.fields(config_class)
+    missing = {f.name: tyro.MISSING for f in fields if f.default is dataclasses.MISSING and f.name not in values}
+    default = config_class(**{**missing, **values}) if values else None
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(
+                config_class,
+                args=list(words),
+                default=default,
+                prog=f"headimpact {' '.join(command)}",
+                config=(tyro.conf.FlagCreatePairsOff,),
+                add_help=True,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise OptionError(f"{_flatten_box(errors.getvalue())} See headimpact {' '.join(command)} --help.") from None
+
+
+def read_config_file(config_class: type, path: Path | None) -> dict[str, Any]:
+    """Read a YAML file of option values; keys are the flags' names with `_` or `-`.
+
+    Raises:
+        DataFormatError: If the file is missing, is no YAML mapping, or holds an unknown key.
+    """
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataFormatError(f"Config file not found: {path}. Check --config.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataFormatError(f"Cannot read {path} as YAML: {' '.join(str(error).split())}.") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise DataFormatError(f"{path} holds a {type(content).__name__}, expected `option: value` lines.")
+    types = {field.name: field for field in dataclasses.fields(config_class)}
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        name = str(key).replace("-", "_")
+        if name not in types:
+            raise DataFormatError(f"{path}: {unknown_name_message('option', str(key), types)}")
+        values[name] = _as_field(types[name].type, value)
+    return values
+
+
+def _as_field(kind: Any, value: Any) -> Any:
+    """Turn YAML's lists and texts into the tuples and paths that configs hold."""
+    text = str(kind)
+    if isinstance(value, list):
+        return tuple(Path(v) if "Path" in text or "Folders" in text else v for v in value)
+    if isinstance(value, str) and ("Path" in text):
+        return Path(value)
+    return value
+
+
+def _config_path(words: Sequence[str]) -> Path | None:
+    """Find the value of --config before the line is parsed."""
+    for position, word in enumerate(words):
+        if word == "--config" and position + 1 < len(words):
+            return Path(words[position + 1])
+        if word.startswith("--config="):
+            return Path(word.removeprefix("--config="))
+    return None
+
+
+def _flatten_box(text: str) -> str:
+    """Turn tyro's framed message into one line."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    rows = [re.sub(r"[╭╮╰╯│─]+", " ", row).strip() for row in text.splitlines()]
+    kept = [" ".join(row.split()) for row in rows[1:] if row]
+    line = " ".join(kept)
+    line = re.split(r" (?:For full helptext|Argument helptext|Arguments? similar)", line)[0]
+    return (line or "Wrong usage").rstrip(".") + "."
+
+
+def _summary(config_class: type) -> str:
+    """Give the first line of a config's docstring."""
+    return (config_class.__doc__ or "").strip().splitlines()[0]
+
+
+def _print_error(error: HeadImpactError) -> None:
+    """Print an error as one line, and every single fault below it where there are several."""
+    sys.stderr.write(f"headimpact: error: {' '.join(str(error).split())}\n")
+    for fault in getattr(error, "faults", ()):
+        sys.stderr.write(f"  {' '.join(fault.split())}\n")

@@ -1,0 +1,233 @@
+"""Trains the small VLM on fresh scenes: warms the tower up, then answers packed turns.
+
+In: nothing but a plan and a seed. Out: a state file that a killed run goes on from.
+"""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from headimpact.embedded.architecture import Size, build_model
+from headimpact.embedded.attributes import BACKGROUNDS, COLOURS, SHAPES, TEXTURES, Scene
+from headimpact.embedded.batches import TurnEncoder, choose_turns, dense_targets, pack_batch
+from headimpact.embedded.layout import draw_main_scene, scene_generator
+from headimpact.embedded.packed_forward import (
+    answer_loss,
+    packed_hidden_states,
+    tower_features,
+    use_float32_attention,
+)
+
+if TYPE_CHECKING:
+    from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
+
+logger = logging.getLogger(__name__)
+
+_CLASSES = {
+    "colour": len(COLOURS) + 1,
+    "shape": len(SHAPES) + 1,
+    "texture": len(TEXTURES) + 1,
+    "main": 2,
+    "background": len(BACKGROUNDS),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How the small VLM is trained.
+
+    Args:
+        steps: Length of the schedule in steps.
+        minutes: Length of the schedule in minutes of training; whichever ends first counts.
+        batch_size: Pictures a step.
+        warm_steps: First steps, in which only the tower learns, from dense targets.
+        learning_rate: Highest learning rate.
+        dense_weight: Weight of the dense targets' loss once the decoder learns; falls to 0 half-way.
+        save_minutes: Minutes between two state files.
+        seed: Seed of weights and scenes.
+        size: Sizes of the model.
+    """
+
+    steps: int = 6000
+    minutes: float = 140.0
+    batch_size: int = 32
+    warm_steps: int = 500
+    learning_rate: float = 2e-3
+    dense_weight: float = 0.2
+    save_minutes: float = 3.0
+    seed: int = 0
+    size: Size = Size()
+
+
+class TrainingRun:
+    """A training run that can be saved, killed and resumed.
+
+    Args:
+        plan: How to train.
+        tokenizer: The VLM's tokenizer.
+        folder: Where the state file and the log go.
+    """
+
+    def __init__(self, *, plan: Plan, tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.model: LlavaForConditionalGeneration = build_model(tokenizer, size=plan.size, seed=plan.seed)
+        use_float32_attention(self.model)
+        self.dense_heads = nn.ModuleDict(
+            {name: nn.Linear(plan.size.width, count) for name, count in _CLASSES.items()}
+        )
+        self.encoder = TurnEncoder(tokenizer)
+        self.optimizers = _build_optimizers(self.model, self.dense_heads, plan.learning_rate)
+        self.step = 0
+        self.elapsed = 0.0
+
+    @property
+    def state_path(self) -> Path:
+        """File that a killed run goes on from."""
+        return self.folder / "state.pt"
+
+    @property
+    def progress(self) -> float:
+        """Share of the schedule that is done, in [0, 1]."""
+        return min(1.0, max(self.step / self.plan.steps, self.elapsed / (60 * self.plan.minutes)))
+
+    def train(self, *, on_save: Callable[["TrainingRun"], None] | None = None) -> None:
+        """Train to the end of the schedule, saving the state now and then.
+
+        Args:
+            on_save: Called after each state file, for example to export a checkpoint.
+        """
+        self.model.train()
+        last_save = self.elapsed
+        while self.progress < 1:
+            started = time.monotonic()
+            figures = self._take_step()
+            self.step += 1
+            self.elapsed += time.monotonic() - started
+            if self.step % 20 == 0:
+                self._log(figures)
+            if self.elapsed - last_save > 60 * self.plan.save_minutes:
+                last_save = self.elapsed
+                self.save()
+                if on_save is not None:
+                    on_save(self)
+        self.save()
+
+    def save(self) -> None:
+        """Write the state file, whole or not at all."""
+        state = {
+            "plan": asdict(self.plan),
+            "step": self.step,
+            "elapsed": self.elapsed,
+            "model": self.model.state_dict(),
+            "dense_heads": self.dense_heads.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+        partial = self.state_path.with_suffix(".partial")
+        torch.save(state, partial)
+        os.replace(partial, self.state_path)
+
+    def resume(self) -> None:
+        """Go on from the state file."""
+        state = torch.load(self.state_path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.dense_heads.load_state_dict(state["dense_heads"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step, self.elapsed = state["step"], state["elapsed"]
+
+    def _take_step(self) -> dict[str, float]:
+        """Draw one batch of fresh scenes and learn from it."""
+        is_warming = self.step < self.plan.warm_steps
+        scenes, turns = self._draw(crowding=1.0 if is_warming else _crowding(self.progress))
+        with torch.autocast("cpu", torch.bfloat16):
+            batch = pack_batch(scenes, turns, encoder=self.encoder)
+            features, projected = tower_features(self.model, batch.pixel_values)
+            dense, figures = self._dense_loss(features, scenes)
+            weight = 1.0 if is_warming else self.plan.dense_weight * max(0.0, 1 - 2 * self.progress)
+            loss = weight * dense
+            if not is_warming:
+                hidden = packed_hidden_states(self.model, batch, projected)
+                answers, accuracy = answer_loss(self.model, batch, hidden)
+                loss = loss + answers
+                figures |= {"loss": answers.item(), "accuracy": accuracy.item()}
+        loss.backward()
+        self._update(rate=self._rate())
+        return figures
+
+    def _draw(self, *, crowding: float) -> tuple[list[Scene], list]:
+        """Draw the scenes of this step and choose their turns."""
+        scenes, turns = [], []
+        for number in range(self.plan.batch_size):
+            index = self.step * self.plan.batch_size + number
+            rng = scene_generator(seed=self.plan.seed, split="pretrain", index=index)
+            scenes.append(draw_main_scene(rng, crowding=crowding))
+            turns.append(choose_turns(scenes[-1], rng))
+        return scenes, turns
+
+    def _dense_loss(
+        self, features: torch.Tensor, scenes: list[Scene]
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """Return the loss of the throwaway heads and their accuracy where an object is."""
+        targets = dense_targets(scenes)
+        is_object = targets["colour"] > 0
+        loss = features.new_zeros(())
+        figures = {}
+        for name, head in self.dense_heads.items():
+            logits, wanted = head(features).float(), targets[name]
+            share = nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
+            importance = torch.where(is_object, 4.0, 1.0).flatten()
+            loss = loss + (share * importance).sum() / importance.sum()
+            figures[name] = (logits.argmax(-1) == wanted)[is_object].float().mean().item()
+        return loss, figures
+
+    def _rate(self) -> float:
+        """Warm up, then fall along a cosine to nearly zero; once more warm up with the decoder."""
+        since = self.step if self.step < self.plan.warm_steps else self.step - self.plan.warm_steps
+        warm = min(1.0, (since + 1) / 100)
+        return self.plan.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress)))
+
+    def _update(self, *, rate: float) -> None:
+        """Clip the gradient and let both optimizers take a step."""
+        nn.utils.clip_grad_norm_([*self.model.parameters(), *self.dense_heads.parameters()], 1.0)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def _log(self, figures: dict[str, float]) -> None:
+        """Log a line and add it to the log file."""
+        line = {"step": self.step, "minutes": round(self.elapsed / 60, 2)}
+        line |= {name: round(value, 4) for name, value in figures.items()}
+        logger.info("%s", line)
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def _crowding(progress: float) -> float:
+    """Let distractors in between 4 % and 14 % of the schedule."""
+    return min(1.0, max(0.0, (progress - 0.04) / 0.1))
+
+
+def _build_optimizers(
+    model: nn.Module, dense_heads: nn.Module, learning_rate: float
+) -> list[torch.optim.Optimizer]:
+    """Give the hidden matrices to Muon and everything else to AdamW."""
+    hidden, rest = [], list(dense_heads.parameters())
+    for name, parameter in model.named_parameters():
+        is_hidden = parameter.ndim == 2 and (".layers." in name or "projector" in name)
+        (hidden if is_hidden else rest).append(parameter)
+    return [
+        torch.optim.Muon(hidden, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
+    ]

@@ -1,0 +1,1 @@
+"""Figures of the report: one figure, one file; inline SVG made by hand, pictures as PNG data URIs."""

@@ -1,0 +1,158 @@
+"""Attention over a picture: a grey picture, one head's attention in colour, the key object outlined."""
+
+import base64
+
+import numpy as np
+from jaxtyping import Float
+from markupsafe import Markup
+from PIL import Image
+
+from headimpact.core.shapes import ObjectMask, TokenBoxes
+from headimpact.report.examples import ExamplePicture, png_bytes
+from headimpact.report.figures.colours import heat_table
+from headimpact.report.figures.svg import element, short
+
+_MAP_SIDE = 128
+
+
+def render_shared_parts(example: ExamplePicture, name: str) -> Markup:
+    """Draw what all drawings of one picture share, to be put on the page once and before them.
+
+    Args:
+        example: The picture.
+        name: Prefix of the element ids, unique on the page.
+
+    Returns:
+        A hidden `<svg>` that defines the picture in colour, in grey, and its outline.
+    """
+    width, height = example.thumbnail.size
+    size = {"width": width, "height": height}
+    grey = example.thumbnail.convert("L").point([38 + round(0.5 * level) for level in range(256)])
+    outline = outline_path(example.mask)
+    parts = [
+        element("image", id=f"{name}-colour", href=data_uri(example.thumbnail), **size),
+        element("image", id=f"{name}-grey", href=data_uri(grey), **size),
+        element(
+            "g",
+            element("path", class_="outline-under", d=outline),
+            element("path", class_="outline-over", d=outline),
+            id=f"{name}-outline",
+        ),
+    ]
+    return element("svg", element("defs", *parts), class_="shared", aria_hidden="true")
+
+
+def render_picture(example: ExamplePicture, name: str, *, label: str) -> Markup:
+    """Draw the picture itself with the key object outlined.
+
+    Args:
+        example: The picture.
+        name: Prefix given to `render_shared_parts`.
+        label: What a screen reader says.
+
+    Returns:
+        An `<svg>`.
+    """
+    return _framed(example, label, _use(f"{name}-colour"), _use(f"{name}-outline"))
+
+
+def render_attention(example: ExamplePicture, name: str, head: tuple[int, int], *, label: str) -> Markup:
+    """Draw one head's attention over the grey picture with the key object outlined.
+
+    Args:
+        example: The picture.
+        name: Prefix given to `render_shared_parts`.
+        head: (layer_idx, head_idx).
+        label: What a screen reader says; also the tooltip.
+
+    Returns:
+        An `<svg>`; colours run to the map's own highest value.
+    """
+    width, height = example.thumbnail.size
+    weights = example.maps[head[0], head[1]].astype(np.float64)
+    factor = min(1.0, _MAP_SIDE / max(width, height))
+    size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
+    levels = attention_levels(weights, example.boxes.astype(np.float64), size_wh)
+    heat = Image.fromarray(heat_table()[np.round(255 * levels).astype(np.int64)])
+    image = element("image", class_="heat", href=data_uri(heat), width=width, height=height, preserveAspectRatio="none")
+    return _framed(example, label, element("title", label), _use(f"{name}-grey"), image, _use(f"{name}-outline"))
+
+
+def attention_levels(
+    weights: Float[np.ndarray, " image_tokens"], boxes: TokenBoxes, size_wh: tuple[int, int]
+) -> Float[np.ndarray, "height width"]:
+    """Lay attention out on the picture: weight per area, averaged where tokens overlap, highest = 1.
+
+    A pixel belongs to a token if its middle lies in the token's rectangle.
+
+    Args:
+        weights: Attention to each image token; NaN counts as none.
+        boxes: The tokens' rectangles in shares of width and height; those without area are left out.
+        size_wh: Width and height of the result in pixels.
+
+    Returns:
+        Levels in [0, 1]; zero where no token lies, and everywhere for a map of zeros.
+
+    Example:
+        >>> boxes = np.array([[0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]])
+        >>> attention_levels(np.array([0.2, 0.1]), boxes, (2, 1))
+        array([[1. , 0.5]])
+    """
+    width, height = size_wh
+    total, covered = np.zeros((height, width)), np.zeros((height, width))
+    x_middle, y_middle = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
+    for weight, (x0, y0, x1, y1) in zip(np.nan_to_num(weights).tolist(), boxes.tolist(), strict=True):
+        area = (x1 - x0) * (y1 - y0)
+        if area <= 0:
+            continue
+        left, right = np.searchsorted(x_middle, [x0, x1])
+        top, bottom = np.searchsorted(y_middle, [y0, y1])
+        total[top:bottom, left:right] += weight / area
+        covered[top:bottom, left:right] += 1.0
+    levels = np.divide(total, covered, out=np.zeros_like(total), where=covered > 0)
+    highest = float(levels.max())
+    return levels / highest if highest > 0 else levels
+
+
+def outline_path(mask: ObjectMask) -> str:
+    """Trace the edges between covered and uncovered pixels as an SVG path.
+
+    Args:
+        mask: Covered pixels.
+
+    Returns:
+        Straight runs along pixel edges, the longest possible; empty for an empty mask.
+
+    Example:
+        >>> outline_path(np.array([[True, True]]))
+        'M0 0h2M0 1h2M0 0v1M2 0v1'
+    """
+    padded = np.pad(mask, 1).astype(np.int8)
+    across = np.diff(padded, axis=0)[:, 1:-1] != 0
+    down = np.diff(padded, axis=1)[1:-1, :] != 0
+    runs = [f"M{start} {y}h{length}" for y, row in enumerate(across) for start, length in _runs(row)]
+    runs += [f"M{x} {start}v{length}" for x, column in enumerate(down.T) for start, length in _runs(column)]
+    return "".join(runs)
+
+
+def data_uri(picture: Image.Image) -> str:
+    """Write a picture as a PNG data URI."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode("ascii")
+
+
+def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """List (start, length) of the runs of true values."""
+    edges = np.flatnonzero(np.diff(np.pad(flags.astype(np.int8), 1)))
+    return [(int(a), int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _framed(example: ExamplePicture, label: str, *parts: str) -> Markup:
+    """Put parts in an `<svg>` of the picture's size."""
+    width, height = example.thumbnail.size
+    box = f"0 0 {short(width)} {short(height)}"
+    return element("svg", *parts, class_="picture", role="img", aria_label=label, viewBox=box)
+
+
+def _use(target: str) -> Markup:
+    """Show an element defined elsewhere on the page."""
+    return element("use", href=f"#{target}")

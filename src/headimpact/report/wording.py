@@ -1,0 +1,146 @@
+"""How the report says numbers and names: digits, signs, intervals, shares, reasons."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MISSING = "–"
+"""What stands where there is no number."""
+
+REASONS: Mapping[str, str] = {
+    "no_caption": "no caption",
+    "no_annotation": "no annotated object",
+    "empty_mask": "the mask is empty",
+    "cropped_away": "the processor cropped the object away",
+    "covers_too_much": "the object covers more than 0.8 of the picture",
+    "bad_picture": "the picture cannot be read",
+}
+"""Skip reasons in words; others are shown as they are, underscores as spaces."""
+
+
+def number(value: float | None, *, digits: int = 2) -> str:
+    """Write a number with fixed digits.
+
+    Example:
+        >>> number(0.5), number(-0.126), number(float("nan")), number(None)
+        ('0.50', '−0.13', '–', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    written = f"{value:.{digits}f}"
+    return written.replace("-", "−") if float(written) != 0 else written.removeprefix("-")
+
+
+def signed(value: float | None, *, digits: int = 2) -> str:
+    """Write a difference with its sign.
+
+    Example:
+        >>> signed(0.5), signed(-0.126), signed(0.0)
+        ('+0.50', '−0.13', '0.00')
+    """
+    written = number(value, digits=digits)
+    return f"+{written}" if value is not None and value > 0 and written.strip("0.") else written
+
+
+def interval(low: float | None, high: float | None, *, digits: int = 2, sign: bool = False) -> str:
+    """Write an interval; nothing where an end is missing.
+
+    Example:
+        >>> interval(0.1, 0.25), interval(-0.1, 0.25, sign=True), interval(None, 0.2)
+        ('0.10 to 0.25', '−0.10 to +0.25', '')
+    """
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    write = signed if sign else number
+    return f"{write(low, digits=digits)} to {write(high, digits=digits)}"
+
+
+def probability(value: float | None) -> str:
+    """Write a p or q value.
+
+    Example:
+        >>> probability(0.0), probability(0.0312), probability(0.6), probability(None)
+        ('< 0.001', '0.031', '0.60', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value < 0.001:
+        return "< 0.001"
+    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def percent(share: float | None) -> str:
+    """Write a share as percent with two telling digits; very small shares keep theirs.
+
+    Example:
+        >>> percent(0.000055), percent(0.0043), percent(0.5), percent(1.0), percent(0.0)
+        ('0.0055 %', '0.43 %', '50 %', '100 %', '0 %')
+    """
+    if share is None or not math.isfinite(share):
+        return MISSING
+    if share == 0:
+        return "0 %"
+    value = 100 * share
+    digits = max(0, 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{digits}f} %".replace("-", "−")
+
+
+def whole(count: int) -> str:
+    """Write a count with thin spaces between thousands.
+
+    Example:
+        >>> whole(204800) == "204\\u202f800"
+        True
+    """
+    return f"{count:,}".replace(",", "\u202f")
+
+
+def listed(items: Sequence[Any], *, join: str = ", ") -> str:
+    """Write items in a row; a dash for none."""
+    return join.join(str(item) for item in items) if items else MISSING
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """Write a count with its noun.
+
+    Example:
+        >>> plural(1, "draw"), plural(3, "draw"), plural(2, "layer of", "layers of")
+        ('1 draw', '3 draws', '2 layers of')
+    """
+    return f"{whole(count)} {one if count == 1 else many or one + 's'}"
+
+
+def reason(name: str) -> str:
+    """Write a skip reason in words."""
+    return REASONS.get(name, name.replace("_", " "))
+
+
+def field_name(name: str) -> str:
+    """Write a field's name in words, first letter large.
+
+    Example:
+        >>> field_name("git_commit"), field_name("HI")
+        ('Git commit', 'HI')
+    """
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def fact(value: Any) -> str:
+    """Write any JSON value as one line of text.
+
+    Example:
+        >>> fact({"torch": "2.13", "numpy": None}), fact([1, 2]), fact(True), fact(0.25)
+        ('torch 2.13, numpy –', '1, 2', 'yes', '0.25')
+    """
+    if value is None or value in ("", [], {}):
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {fact(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(fact(inner) for inner in value)
+    if isinstance(value, float):
+        return f"{value:.6g}".replace("-", "−")
+    return str(value)

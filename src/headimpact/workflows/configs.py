@@ -1,0 +1,299 @@
+"""One frozen dataclass per command: the single source of its flags, defaults, help and YAML keys.
+
+Values are plain; a workflow unpacks them and no kernel sees a config. Nothing here imports torch.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+OptionalText = Annotated[str | None, arg(metavar="TEXT")]
+OptionalCount = Annotated[int | None, arg(metavar="INT")]
+OptionalPath = Annotated[Path | None, arg(metavar="PATH")]
+Folders = Positional[tuple[Path, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """Where a command writes and how it treats what is there."""
+
+    out: Path
+    """Folder (or file, for report) to write."""
+    overwrite: bool = False
+    """Replace an output that already exists."""
+    dry_run: bool = False
+    """Check every input, print the plan, and stop."""
+    json: bool = False
+    """Print the answer as JSON on stdout."""
+    config: OptionalPath = None
+    """YAML file with values for these options; flags win over it."""
+    seed: int = 0
+    """Seed of every random choice of this command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model is loaded and how it runs."""
+
+    model: str
+    """`embedded`, a checkpoint folder, or a model id of the Hugging Face hub."""
+    revision: OptionalText = None
+    """Branch, tag or commit of a hub model."""
+    device: str = "auto"
+    """`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` ..."""
+    dtype: str = "auto"
+    """`auto` (float32 on CPU, the checkpoint's on a GPU), `float32`, `bfloat16` or `float16`."""
+    attn_implementation: OptionalText = None
+    """Attention of transformers: `sdpa`, `eager`, `flash_attention_2` ...; the model's default if left out."""
+    batch_size: int = 8
+    """Samples per forward pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Which pictures are used and with what prompt."""
+
+    data: Path
+    """COCO folder, or a folder with metadata.jsonl, pictures and mask PNGs."""
+    limit: OptionalCount = None
+    """Use at most this many pictures, drawn by --seed."""
+    prompt: OptionalText = None
+    """Prompt shown with every picture; the data set's own, else a general one, if left out."""
+    skip_bad: bool = False
+    """Leave unreadable pictures out, counted, instead of refusing the folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
+    """Score every attention head: how far it looks at the key objects, beside chance."""
+
+    split: str = "calibration"
+    """Split to score on; `all` for every picture."""
+    adapter: OptionalPath = None
+    """PEFT adapter folder to put on the model first."""
+    resume: bool = False
+    """Go on with a run that was stopped; start if there is none."""
+    score: str = "head_impact"
+    """Head score to compute; see `headimpact list scores`."""
+    binarization: str = "area"
+    """How attention becomes a predicted region: area, mean, quantile, otsu or soft."""
+    binarization_k: float = 1.0
+    """Factor of the rule `mean`: tokens above k times the mean attention."""
+    binarization_quantile: float = 0.8
+    """Quantile of the rule `quantile`, in (0, 1)."""
+    rows: str = "predicting"
+    """Which row speaks for a response token: the one `predicting` it, or the one `at` it."""
+    row_reduction: str = "mean"
+    """How the rows of a response are put together: mean or max."""
+    response: str = "reference"
+    """Text whose tokens look: the `reference` caption or the model's `own` greedy answer."""
+    captions_per_image: int = 1
+    """Reference captions used per picture, averaged within the picture."""
+    view: str = "all"
+    """Where a picture enters whole and in tiles: all, global or tiles."""
+    layer_aggregation: str = "mean"
+    """Heads to layer: mean, max, or top-M (`top-2`: mean of the two best)."""
+    donors: int = 64
+    """Pictures whose masks stand in for a sample's own to give the chance level."""
+    draws: OptionalCount = None
+    """Random draws of the chance level; max(10000, 20 x layers x heads) if left out."""
+    bootstrap: int = 1000
+    """Bootstrap resamples of pictures behind the intervals."""
+    baseline: OptionalText = None
+    """`untrained`: score the same architecture with random weights beside the model."""
+    examples: int = 4
+    """Pictures whose attention maps are kept for the report."""
+    shard_size: int = 16
+    """Pictures per shard; a stopped run loses at most one shard of work."""
+    max_new_tokens: int = 48
+    """Longest response where --response own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectConfig(OutputOptions):
+    """Choose the layers to tune from head scores."""
+
+    scores: Path
+    """Folder written by `headimpact score`."""
+    strategy: str = "top-k"
+    """How to choose; see `headimpact list strategies`."""
+    k: OptionalCount = None
+    """Number of layers; a seventh of all layers if neither k nor budget is given."""
+    budget: OptionalText = None
+    """Trainable parameters to fill with layers: a share (`0.01%`) or a count (`204800`)."""
+    draw: int = 0
+    """Which random draw, for the random strategies."""
+    r: int = 8
+    """LoRA rank that the budget is counted with."""
+    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
+    """Attention projections that LoRA will adapt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig(ModelOptions, DataOptions, OutputOptions):
+    """Tune the chosen layers with LoRA and save an ordinary PEFT adapter."""
+
+    selection: Path
+    """selection.json, or the folder that holds it."""
+    split: str = "train"
+    """Split to tune on."""
+    resume: bool = False
+    """Say so and stop if the run is finished; start if there is none."""
+    r: int = 8
+    """LoRA rank."""
+    lora_alpha: int = 16
+    """LoRA scale: the update is multiplied by lora_alpha / r."""
+    lora_dropout: float = 0.0
+    """Dropout before the LoRA matrices."""
+    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
+    """Attention projections that LoRA adapts."""
+    max_steps: int = 200
+    """Optimizer steps."""
+    learning_rate: float = 2e-3
+    """Peak learning rate of AdamW."""
+    warmup_ratio: float = 0.05
+    """Share of the steps spent warming up."""
+    weight_decay: float = 0.0
+    """Weight decay of AdamW."""
+    lr_scheduler_type: str = "cosine"
+    """Learning-rate schedule of transformers."""
+    gradient_accumulation_steps: int = 1
+    """Batches per optimizer step."""
+    captions_per_image: int = 1
+    """Reference captions of each picture to learn from."""
+    cache_language_inputs: bool = True
+    """Compute what lies below the language model once per picture, where the family allows it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(ModelOptions, DataOptions, OutputOptions):
+    """Generate captions for a split and measure them against the references."""
+
+    split: str = "test"
+    """Split to evaluate on."""
+    adapter: OptionalPath = None
+    """Run folder of `tune`, or a PEFT adapter folder."""
+    resume: bool = False
+    """Go on with a run that was stopped; start if there is none."""
+    max_new_tokens: int = 48
+    """Longest caption."""
+    num_beams: int = 1
+    """Beams of the search; 1 is greedy."""
+    tokenizer: str = "python"
+    """Tokenizer of the caption metrics: `python` (no Java) or `ptb` (pycocoevalcap's)."""
+    metrics: tuple[str, ...] = ()
+    """Metrics to compute; all that need no extra if left out. See `headimpact list metrics`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig(OutputOptions):
+    """Compare evaluated runs: did the chosen layers beat random ones?"""
+
+    runs: Folders
+    """Folders written by `headimpact evaluate`, or folders of such folders."""
+    primary: str = "exact_match"
+    """The one metric that the verdict is about; name it before looking."""
+    margin: float = 0.02
+    """Smallest difference in the primary metric that would matter."""
+    bootstrap: int = 2000
+    """Resamples behind the intervals."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig(OutputOptions):
+    """Make one self-contained HTML page from run folders."""
+
+    runs: Folders
+    """Run folders, or folders of run folders."""
+    title: OptionalText = None
+    """Title of the page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildScenesConfig(OutputOptions):
+    """Write a COCO-format folder of generated scenes with masks, captions and questions."""
+
+    task: str = "describe"
+    """What the captions are about; see `headimpact list tasks`."""
+    count: OptionalCount = None
+    """Pictures in all, spread over the splits as the four counts below are."""
+    calibration: int = 128
+    """Pictures for scoring and selection."""
+    train: int = 1024
+    """Pictures for tuning."""
+    validation: int = 128
+    """Pictures for choosing learning rate and steps."""
+    test: int = 256
+    """Pictures for the final evaluation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateConfig:
+    """Check a whole data folder and list every fault and every skip."""
+
+    data: Positional[Path]
+    """The folder to check."""
+    json: bool = False
+    """Print the answer as JSON on stdout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListConfig:
+    """List what can be named: families, scores, strategies, metrics, tasks or models."""
+
+    kind: Positional[str]
+    """families, scores, strategies, metrics, tasks or models."""
+    json: bool = False
+    """Print the answer as JSON on stdout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig(OutputOptions):
+    """The whole job in one process: score, select, tune every arm, evaluate, compare, report."""
+
+    model: str = "embedded"
+    """`embedded`, a checkpoint folder, or a hub id."""
+    data: OptionalPath = None
+    """Data folder with the four splits; scenes of --task are made if left out."""
+    task: str = "where"
+    """Task of the scenes that are made."""
+    resume: bool = False
+    """Go on with a run that was stopped; finished steps are not done again."""
+    calibration: int = 96
+    """Scenes for scoring."""
+    train: int = 512
+    """Scenes for tuning."""
+    validation: int = 128
+    """Scenes for the grid."""
+    test: int = 128
+    """Scenes for the evaluation."""
+    k: OptionalCount = None
+    """Layers per arm; a seventh of all layers if left out."""
+    random_draws: int = 3
+    """Draws of random layers."""
+    depth_matched_draws: int = 1
+    """Draws of depth-matched random layers."""
+    exhaustive: bool = False
+    """Take every k-subset of layers instead of random draws."""
+    seeds: int = 1
+    """Tuning seeds per arm."""
+    r: int = 8
+    """LoRA rank."""
+    lora_alpha: int = 16
+    """LoRA scale."""
+    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
+    """Attention projections that LoRA adapts."""
+    max_steps: int = 60
+    """Optimizer steps per arm."""
+    batch_size: int = 32
+    """Samples per step."""
+    learning_rate: float = 5e-3
+    """Peak learning rate, the same for every arm."""
+    primary: str = "exact_match"
+    """The one metric that the verdict is about."""
+    margin: float = 0.05
+    """Smallest difference in the primary metric that would matter."""
+    device: str = "auto"
+    """Device to run on."""
