@@ -157,15 +157,19 @@ def dense_targets(scenes: Sequence[Scene]) -> dict[str, torch.Tensor]:
 
     Returns:
         Name of the target -> classes ``[batch, image_tokens]``: ``colour``, ``shape``, ``texture``,
-        ``main`` (1 on the main object) and ``background``.
+        ``main`` (1 on the main object) and ``background``; and ``pixels`` -> 1.0 where a pixel of
+        the token shows any object, ``[batch, image_tokens, 64]``.
     """
     cells = SIDE // TOKEN_SIDE
     names = {"colour": tuple(COLOURS), "shape": SHAPES, "texture": TEXTURES}
     targets = {key: np.zeros((len(scenes), IMAGE_TOKENS), dtype=np.int64) for key in (*names, "main", "background")}
+    pixels = np.zeros((len(scenes), IMAGE_TOKENS, TOKEN_SIDE**2), dtype=np.float32)
     for row, scene in enumerate(scenes):
         masks = np.stack([item.mask for item in scene.objects])
         coverage = masks.reshape(len(masks), cells, TOKEN_SIDE, cells, TOKEN_SIDE).mean(axis=(2, 4))
         coverage = coverage.reshape(len(masks), IMAGE_TOKENS)
+        squares = masks.any(axis=0).reshape(cells, TOKEN_SIDE, cells, TOKEN_SIDE).swapaxes(1, 2)
+        pixels[row] = squares.reshape(IMAGE_TOKENS, TOKEN_SIDE**2)
         shown, is_shown = coverage.argmax(axis=0), coverage.max(axis=0) >= 0.4
         for key, values in names.items():
             classes = np.array([values.index(getattr(item, key)) + 1 for item in scene.objects])
@@ -173,4 +177,4 @@ def dense_targets(scenes: Sequence[Scene]) -> dict[str, torch.Tensor]:
         is_main = np.array([item is scene.main_object for item in scene.objects])
         targets["main"][row] = is_shown & is_main[shown]
         targets["background"][row] = tuple(BACKGROUNDS).index(scene.background)
-    return {key: torch.from_numpy(value) for key, value in targets.items()}
+    return {key: torch.from_numpy(value) for key, value in (targets | {"pixels": pixels}).items()}

@@ -41,19 +41,20 @@ def use_float32_attention(model: "LlavaForConditionalGeneration") -> None:
 
 def tower_features(
     model: "LlavaForConditionalGeneration", pixel_values: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the tower's last hidden state and what the projector makes of it.
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the tower's hidden state half-way and at the end, and what the projector makes of the latter.
 
     Args:
         model: The small VLM.
         pixel_values: Pictures in [-1, 1], ``[batch, 3, height, width]``.
 
     Returns:
-        Tower features and projected features, both ``[batch, image_tokens, width]``.
+        Features half-way, at the end, and projected, all ``[batch, image_tokens, width]``.
     """
     output = model.model.vision_tower(pixel_values, output_hidden_states=True, return_dict=True)
     features = output.hidden_states[model.config.vision_feature_layer]
-    return features, model.model.multi_modal_projector(features)
+    half_way = output.hidden_states[len(output.hidden_states) // 2]
+    return half_way, features, model.model.multi_modal_projector(features)
 
 
 def packed_hidden_states(

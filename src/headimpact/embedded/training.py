@@ -17,9 +17,10 @@ import torch
 from torch import nn
 
 from headimpact.embedded.architecture import Size, build_model
-from headimpact.embedded.attributes import BACKGROUNDS, COLOURS, SHAPES, TEXTURES, Scene
+from headimpact.embedded.attributes import BACKGROUNDS, COLOURS, SHAPES, TEXTURES, TOKEN_SIDE, Scene
 from headimpact.embedded.batches import TurnEncoder, choose_turns, dense_targets, pack_batch
 from headimpact.embedded.layout import draw_main_scene, scene_generator
+from headimpact.embedded.muon import BatchedMuon
 from headimpact.embedded.packed_forward import (
     answer_loss,
     packed_hidden_states,
@@ -60,9 +61,9 @@ class Plan:
     steps: int = 6000
     minutes: float = 140.0
     batch_size: int = 32
-    warm_steps: int = 500
+    warm_steps: int = 1200
     learning_rate: float = 2e-3
-    dense_weight: float = 0.2
+    dense_weight: float = 0.3
     save_minutes: float = 3.0
     seed: int = 0
     size: Size = Size()
@@ -85,6 +86,7 @@ class TrainingRun:
         self.dense_heads = nn.ModuleDict(
             {name: nn.Linear(plan.size.width, count) for name, count in _CLASSES.items()}
         )
+        self.dense_heads["pixels"] = nn.Linear(plan.size.width, TOKEN_SIDE**2)
         self.encoder = TurnEncoder(tokenizer)
         self.optimizers = _build_optimizers(self.model, self.dense_heads, plan.learning_rate)
         self.step = 0
@@ -151,8 +153,8 @@ class TrainingRun:
         scenes, turns = self._draw(crowding=1.0 if is_warming else _crowding(self.progress))
         with torch.autocast("cpu", torch.bfloat16):
             batch = pack_batch(scenes, turns, encoder=self.encoder)
-            features, projected = tower_features(self.model, batch.pixel_values)
-            dense, figures = self._dense_loss(features, scenes)
+            half_way, features, projected = tower_features(self.model, batch.pixel_values)
+            dense, figures = self._dense_loss(half_way, features, scenes)
             weight = 1.0 if is_warming else self.plan.dense_weight * max(0.0, 1 - 2 * self.progress)
             loss = weight * dense
             if not is_warming:
@@ -175,15 +177,16 @@ class TrainingRun:
         return scenes, turns
 
     def _dense_loss(
-        self, features: torch.Tensor, scenes: list[Scene]
+        self, half_way: torch.Tensor, features: torch.Tensor, scenes: list[Scene]
     ) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss of the throwaway heads and their accuracy where an object is."""
         targets = dense_targets(scenes)
         is_object = targets["colour"] > 0
-        loss = features.new_zeros(())
-        figures = {}
-        for name, head in self.dense_heads.items():
-            logits, wanted = head(features).float(), targets[name]
+        pixels = self.dense_heads["pixels"](half_way).float()
+        loss = 2 * nn.functional.binary_cross_entropy_with_logits(pixels, targets["pixels"])
+        figures = {"pixels": ((pixels > 0) == (targets["pixels"] > 0.5)).float().mean().item()}
+        for name in _CLASSES:
+            logits, wanted = self.dense_heads[name](features).float(), targets[name]
             share = nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
             importance = torch.where(is_object, 4.0, 1.0).flatten()
             loss = loss + (share * importance).sum() / importance.sum()
@@ -215,8 +218,8 @@ class TrainingRun:
 
 
 def _crowding(progress: float) -> float:
-    """Let distractors in between 4 % and 14 % of the schedule."""
-    return min(1.0, max(0.0, (progress - 0.04) / 0.1))
+    """Let distractors in between 10 % and 20 % of the schedule."""
+    return min(1.0, max(0.0, (progress - 0.1) / 0.1))
 
 
 def _build_optimizers(
@@ -228,6 +231,6 @@ def _build_optimizers(
         is_hidden = parameter.ndim == 2 and (".layers." in name or "projector" in name)
         (hidden if is_hidden else rest).append(parameter)
     return [
-        torch.optim.Muon(hidden, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        BatchedMuon(hidden, lr=learning_rate, weight_decay=0.01),
         torch.optim.AdamW(rest, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]

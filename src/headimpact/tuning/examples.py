@@ -67,7 +67,11 @@ def schedule_batches(num_examples: int, *, batch_size: int, num_batches: int, se
 
 
 def _batches(num_examples: int, *, batch_size: int, generator: np.random.Generator) -> Iterator[list[int]]:
-    """Cut an endless run of permutations into batches."""
+    """Cut an endless run of permutations into batches.
+
+    Yields:
+        Example indices of the next batch.
+    """
     while True:
         order = generator.permutation(num_examples).tolist()
         for start in range(0, num_examples, batch_size):

@@ -83,15 +83,7 @@ class LanguageInputCache:
             loaded: The base model; its vision tower and embeddings must stay as they are.
             examples: The training set; the same list must be tuned on.
             max_bytes: Memory that the kept rows may take.
-
-        Raises:
-            UnsupportedModelError: If the model's family gives no language inputs (see `offers_language_inputs`).
         """
-        if not offers_language_inputs(loaded):
-            raise UnsupportedModelError(
-                f"Model family {loaded.family.model_type!r} gives no language inputs to keep; expected one with "
-                "`language_inputs`. Tune without the cache: the vision tower then runs in every step."
-            )
         self._loaded = loaded
         self._examples = tuple(examples)
         self._max_bytes = max_bytes
@@ -109,8 +101,10 @@ class LanguageInputCache:
 
     def serves(self, model: nn.Module, examples: Sequence[TuningExample]) -> bool:
         """Say whether this cache was made for a base model and a list of examples."""
-        return model is self._loaded.model and len(examples) == len(self._examples) and all(
-            given is held for given, held in zip(examples, self._examples, strict=True)
+        return (
+            model is self._loaded.model
+            and len(examples) == len(self._examples)
+            and all(given is held for given, held in zip(examples, self._examples, strict=True))
         )
 
     def batch(self, indices: Sequence[int]) -> TuningBatch:
@@ -132,11 +126,16 @@ class LanguageInputCache:
         return _stack([self._rows[index] for index in indices], self._loaded.device)
 
     def _fill(self, block: int) -> None:
-        """Encode one block of examples and keep its rows."""
+        """Encode one block of examples and keep its rows.
+
+        Raises:
+            OptionError: If the whole list would outgrow the memory allowed.
+        """
         members = range(block * _BLOCK, min((block + 1) * _BLOCK, len(self._examples)))
         encoded = encode_batch(self._loaded, [self._examples[index] for index in members])
-        with _evaluating(self._loaded.model), torch.no_grad():
-            inputs = self._loaded.family.language_inputs(self._loaded.model, encoded.inputs)
+        family, model = self._loaded.family, self._loaded.model
+        with _evaluating(model), torch.no_grad():
+            inputs = family.language_inputs(family.backbone(model), encoded.inputs)
         rows = _split({name: value.cpu() for name, value in inputs.items()}, encoded.labels.cpu())
         self._num_bytes += sum(row.num_bytes() for row in rows)
         self._rows.update(zip(members, rows, strict=True))
@@ -147,11 +146,6 @@ class LanguageInputCache:
                 f"{len(self._examples)} examples, at most {self._max_bytes / _GIBIBYTE:.2f} GiB allowed. "
                 "Tune without keeping them, or on fewer examples (--limit)."
             )
-
-
-def offers_language_inputs(loaded: LoadedModel) -> bool:
-    """Say whether a model's family can give the language model's inputs apart from the rest."""
-    return callable(getattr(loaded.family, "language_inputs", None))
 
 
 @contextlib.contextmanager
@@ -172,7 +166,11 @@ def _batch_axis(name: str, value: Tensor) -> int:
 
 
 def _split(inputs: Mapping[str, Tensor], labels: Int[Tensor, "batch keys"]) -> list[_Row]:
-    """Cut a right-padded batch into rows without padding."""
+    """Cut a right-padded batch into rows without padding.
+
+    Raises:
+        UnsupportedModelError: If some input has no batch and sequence axis side by side.
+    """
     mask = inputs["attention_mask"]
     for name, value in inputs.items():
         axis = _batch_axis(name, value)

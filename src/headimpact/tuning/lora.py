@@ -4,12 +4,14 @@ import contextlib
 import copy
 import dataclasses
 import difflib
+import warnings
 from collections.abc import Collection, Iterator
 from typing import Any
 
 import peft
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
+from transformers import PreTrainedModel
 
 from headimpact.core.errors import OptionError, UnknownNameError, UnsupportedModelError
 from headimpact.core.registry import unknown_name_message
@@ -25,10 +27,12 @@ _REFUSED_OPTIONS = {
     "target_parameters": "only projections are tuned; use target_modules",
     "modules_to_save": "it trains whole modules outside the chosen layers",
     "trainable_token_indices": "it trains embeddings outside the chosen layers",
-    "bias": "it trains biases of the base model, which must stay as it is for the next arm",
+    "bias": "it trains biases of the base model",
 }
+_PASSED_OPTIONS = (
+    "use_dora", "use_rslora", "init_lora_weights", "lora_bias", "rank_pattern", "alpha_pattern", "task_type", "revision"
+)  # fmt: skip
 _PLAIN_INITS = (True, False, "gaussian", "orthogonal")
-_OWN_ARGUMENTS = ("r", "lora_alpha", "lora_dropout", "target_modules")
 _SHOWN = 3
 
 
@@ -68,9 +72,7 @@ def build_lora_config(
     check_lora_targets(selection.architecture, selection.layers, r=r, target_modules=tuple(target_modules))
     _check_peft_options(peft_options)
     names = [selection.architecture.module_name(layer, name) for layer in selection.layers for name in target_modules]
-    return peft.LoraConfig(
-        r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, target_modules=names, **peft_options
-    )
+    return peft.LoraConfig(r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, target_modules=names, **peft_options)
 
 
 def attach_lora(model: nn.Module, config: peft.LoraConfig) -> peft.PeftModel:
@@ -103,7 +105,10 @@ def attach_lora(model: nn.Module, config: peft.LoraConfig) -> peft.PeftModel:
     planned = set(config.target_modules)
     _refuse_missing(planned - {name for name, _ in model.named_modules()}, model)
     config = copy.deepcopy(config)
-    attached = peft.get_peft_model(model, config)
+    with warnings.catch_warnings():
+        # PEFT 0.21 asks transformers 5.23 for an attribute under its old name.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        attached = peft.get_peft_model(model, config)
     unplanned = _lora_modules(model) - planned
     unmatched = planned - _lora_modules(model)
     if unplanned or unmatched:
@@ -118,7 +123,7 @@ def attach_lora(model: nn.Module, config: peft.LoraConfig) -> peft.PeftModel:
 
 
 @contextlib.contextmanager
-def attached_lora(model: nn.Module, config: peft.LoraConfig) -> Iterator[peft.PeftModel]:
+def attached_lora(model: PreTrainedModel, config: peft.LoraConfig) -> Iterator[peft.PeftModel]:
     """Lend a model with LoRA and leave the base model as it was, also after an error.
 
     Modules, weights (never touched), `requires_grad`, training mode and `use_cache` are as before afterwards, so
@@ -133,8 +138,8 @@ def attached_lora(model: nn.Module, config: peft.LoraConfig) -> Iterator[peft.Pe
     """
     modes = [(module, module.training) for module in model.modules()]
     gradients = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    settings = getattr(model, "config", None)
-    had_use_cache = {"use_cache": settings.use_cache} if hasattr(settings, "use_cache") else {}
+    settings = vars(model.config)
+    had_use_cache = {name: settings[name] for name in ("use_cache",) if name in settings}
     attached = None
     try:
         attached = attach_lora(model, config)
@@ -146,8 +151,8 @@ def attached_lora(model: nn.Module, config: peft.LoraConfig) -> Iterator[peft.Pe
             module.training = training
         for parameter, requires_grad in gradients:
             parameter.requires_grad_(requires_grad)
-        vars(settings).pop("use_cache", None)
-        vars(settings).update(had_use_cache)
+        settings.pop("use_cache", None)
+        settings.update(had_use_cache)
 
 
 def count_parameters(model: nn.Module) -> TrainableCount:
@@ -165,13 +170,21 @@ def count_parameters(model: nn.Module) -> TrainableCount:
 
 
 def _check_peft_options(options: dict[str, Any]) -> None:
-    """Refuse options that PEFT does not know, or that would reach beyond the chosen projections."""
+    """Refuse options that PEFT does not know, or that would reach beyond the chosen projections.
+
+    Raises:
+        OptionError: If an option tunes something else or rewrites the base model.
+        UnknownNameError: If PEFT has no such option.
+    """
     known = [field.name for field in dataclasses.fields(peft.LoraConfig)]
     for name, value in options.items():
         if name not in known:
-            raise UnknownNameError(unknown_name_message("PEFT option", name, known))
-        if name in _REFUSED_OPTIONS and value not in (None, "none"):  # noqa: PLR6201 - values may be lists
-            raise OptionError(f"PEFT option {name}={value!r} is refused: {_REFUSED_OPTIONS[name]}.")
+            raise UnknownNameError(unknown_name_message("PEFT option", name, _PASSED_OPTIONS))
+        if name not in _PASSED_OPTIONS and value not in (None, "none"):
+            reason = _REFUSED_OPTIONS.get(name, "it may change the base model, which must stay as it is")
+            raise OptionError(
+                f"PEFT option {name}={value!r} is refused: {reason}. Expected some of {', '.join(_PASSED_OPTIONS)}."
+            )
     init = options.get("init_lora_weights", True)
     if init not in _PLAIN_INITS:
         raise OptionError(
@@ -186,7 +199,11 @@ def _lora_modules(model: nn.Module) -> set[str]:
 
 
 def _refuse_missing(missing: set[str], model: nn.Module) -> None:
-    """Refuse planned modules that the model does not have, with the nearest names it has."""
+    """Refuse planned modules that the model does not have, with the nearest names it has.
+
+    Raises:
+        UnsupportedModelError: If any is missing.
+    """
     if not missing:
         return
     first = min(missing)

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
@@ -48,16 +47,10 @@ def answer_loss(
         logits = model(**inputs, use_cache=False).logits[:, columns]
     is_target = is_target[:, columns]
     total = functional.cross_entropy(logits[is_target].float(), targets[:, columns][is_target], reduction="sum")
-    loss: Tensor = total / (is_target.sum() if num_targets is None else num_targets)
-    return loss
+    return total / (is_target.sum() if num_targets is None else num_targets)
 
 
 def keeps_chosen_logits(model: nn.Module) -> bool:
     """Say whether the model's forward pass takes `logits_to_keep`, looking through PEFT's wrapper."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     return "logits_to_keep" in inspect.signature(base.forward).parameters
-
-
-def is_finite(values: Tensor) -> bool:
-    """Say whether all values are finite."""
-    return bool(torch.isfinite(values).all())

@@ -11,6 +11,8 @@ from headimpact.core.registry import unknown_name_message
 SCHEDULERS = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
 """Learning rate schedules, by transformers' names."""
 
+_SEEDS = 2**32
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TuningOptions:
@@ -69,15 +71,23 @@ class TuningOptions:
             self._require(name, least=0)
         self._require("lora_alpha", above=0)
         self._require("lora_dropout", least=0)
+        if self.seed >= _SEEDS:
+            raise OptionError(f"seed must be below {_SEEDS}: got {self.seed}. Change --seed.")
         if self.lora_dropout >= 1:
             raise OptionError(f"lora_dropout must be below 1: got {self.lora_dropout}. 0.05 is usual.")
 
     def _require(self, name: str, *, above: float | None = None, least: float | None = None) -> None:
-        """Refuse a number that is not finite or lies below its bound; None passes."""
+        """Refuse a number that is not finite or lies below its bound; None passes.
+
+        Raises:
+            OptionError: If the number is refused.
+        """
         value = getattr(self, name)
         if value is None:
             return
-        bad = not math.isfinite(value) or (above is not None and value <= above) or (least is not None and value < least)
+        bad = (
+            not math.isfinite(value) or (above is not None and value <= above) or (least is not None and value < least)
+        )
         if bad:
             bound = f"above {above}" if above is not None else f"at least {least}"
             raise OptionError(f"{name} must be {bound}: got {value}. Change --{name.replace('_', '-')}.")

@@ -4,35 +4,275 @@ In: a base model, examples, a `Selection`, `TuningOptions`. Out: `adapter/` (PEF
 PEFT) and `tuning.json`, and the base model as it was.
 """
 
-import contextlib
 import dataclasses
 import logging
 import resource
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import peft
 import torch
-from torch import Tensor
+from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from headimpact.core.artifacts import atomic_folder, refuse_used, write_json
 from headimpact.core.errors import OptionError, RunFailedError
-from headimpact.core.provenance import hash_texts
+from headimpact.core.provenance import collect_provenance, hash_texts
 from headimpact.models.loading import LoadedModel
 from headimpact.selection.selection import Selection
+from headimpact.tuning.answer_trainer import train_answers
 from headimpact.tuning.examples import TuningExample, schedule_batches
 from headimpact.tuning.language_inputs import LanguageInputCache, TuningBatch, encode_batch
 from headimpact.tuning.lora import attached_lora, build_lora_config, count_parameters
-from headimpact.tuning.loss import answer_loss
 from headimpact.tuning.options import TuningOptions
 from headimpact.tuning.parameters import TrainableCount
 from headimpact.tuning.random_state import seeded
 
 SCHEMA = "tuning/1"
+ADAPTER_FOLDER = "adapter"
+RECORD_FILE = "tuning.json"
 _LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningResult:
+    """What a tuning run gave.
+
+    Attributes:
+        adapter: Folder of the adapter, in PEFT's format.
+        count: Trained parameters beside the model's.
+        losses: Mean loss of the answer's tokens in each optimiser step.
+        image_hashes: Hash of every picture that was trained on, sorted; `hash_texts([image_id])` each.
+        seconds: Wall time of the training steps.
+        peak_memory_bytes: Most memory allocated on the GPU, or the process's peak resident size on a CPU.
+    """
+
+    adapter: Path
+    count: TrainableCount
+    losses: tuple[float, ...]
+    image_hashes: tuple[str, ...]
+    seconds: float
+    peak_memory_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Give JSON-serialisable values."""
+        return {
+            "trainable_parameters": self.count.trainable,
+            "total_parameters": self.count.total,
+            "trainable_share": self.count.share,
+            "steps": len(self.losses),
+            "losses": list(self.losses),
+            "image_hashes": list(self.image_hashes),
+            "seconds": round(self.seconds, 3),
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
+
+
+def tune_adapter(
+    loaded: LoadedModel,
+    examples: Sequence[TuningExample],
+    selection: Selection,
+    *,
+    options: TuningOptions,
+    out: Path,
+    cache: LanguageInputCache | None = None,
+    overwrite: bool = False,
+    show_progress: bool = True,
+) -> TuningResult:
+    """Train LoRA on the selected layers with the loss on the answers only, and save it.
+
+    The order of examples follows from their number and the seed alone, so that arms with other layers see the
+    same batches. Equal arguments give equal adapters on a CPU; GPU kernels may differ in the last bits. The
+    base model is left as it was, also after an error. `tuning.json` is written last: without it a run is
+    unfinished.
+
+    Args:
+        loaded: A base model without adapter, float32 or bfloat16; LoRA's weights are float32.
+        examples: The training set.
+        selection: Which layers.
+        options: How to train.
+        out: Run folder; gets `adapter/` and `tuning.json`.
+        cache: Language inputs kept from step to step and from arm to arm; without it the vision tower runs in
+            every step.
+        overwrite: Replace an adapter that is already there.
+        show_progress: Show steps, loss and remaining time on stderr.
+
+    Returns:
+        Adapter folder, counts and losses.
+
+    Raises:
+        OutputInUseError: If `out` holds an adapter and `overwrite` is off; nothing is trained then.
+        OptionError: If nothing is selected, there is no example, the cache is of other examples, or the model
+            already carries an adapter.
+        UnknownNameError: If the model has no such projection, or PEFT no such option.
+        UnsupportedModelError: If the selection does not fit the model.
+        RunFailedError: If the loss or the adapter stops being finite, memory runs out, or a file cannot be
+            written.
+    """
+    refuse_used(out / ADAPTER_FOLDER, overwrite=overwrite)
+    refuse_used(out / RECORD_FILE, overwrite=overwrite)
+    if cache is not None and not cache.serves(loaded.model, examples):
+        raise OptionError(
+            "The kept language inputs are of another model or list of examples; expected those that are tuned on. "
+            "Make one LanguageInputCache per model and list, and pass the same list."
+        )
+    steps = options.count_steps(len(examples))
+    batches = schedule_batches(
+        len(examples),
+        batch_size=options.batch_size,
+        num_batches=steps * options.gradient_accumulation_steps,
+        seed=options.seed,
+    )
+    config = build_lora_config(
+        selection,
+        r=options.r,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+        target_modules=options.target_modules,
+        **options.peft_options,
+    )
+    collate = _collator(loaded, examples, cache)
+    with seeded(options.seed), attached_lora(loaded.model, config) as attached:
+        count = count_parameters(attached)
+        _LOG.info("Tuning %s in layers %s", count, " ".join(map(str, selection.layers)))
+        _start_memory_count(loaded.device)
+        start = time.perf_counter()
+        losses = _train(attached, _loader(batches, collate), loaded.device, options, show_progress)
+        result = TuningResult(
+            adapter=out / ADAPTER_FOLDER,
+            count=count,
+            losses=tuple(losses),
+            image_hashes=_image_hashes(examples, batches),
+            seconds=time.perf_counter() - start,
+            peak_memory_bytes=_peak_memory(loaded.device),
+        )
+        _save_adapter(attached, result.adapter, overwrite=overwrite)
+    _write_record(out / RECORD_FILE, result, loaded, selection, options, kept=cache is not None)
+    return result
+
+
+def _collator(
+    loaded: LoadedModel, examples: Sequence[TuningExample], cache: LanguageInputCache | None
+) -> Callable[[list[int]], TuningBatch]:
+    """Choose between kept language inputs and a run of the processor for each batch."""
+    if cache is not None:
+        return cache.batch
+    return lambda indices: encode_batch(loaded, [examples[index] for index in indices])
+
+
+def _loader(batches: list[list[int]], collate: Callable[[list[int]], TuningBatch]) -> "DataLoader[dict[str, Any]]":
+    """Make a loader of the planned batches, in the planned order."""
+
+    def to_mapping(indices: list[int]) -> dict[str, Any]:
+        batch = collate(indices)
+        return {"inputs": batch.inputs, "labels": batch.labels}
+
+    indices = range(1 + max(max(batch) for batch in batches))
+    return DataLoader(indices, batch_sampler=batches, collate_fn=to_mapping)  # type: ignore[arg-type]
+
+
+def _train(
+    attached: peft.PeftModel,
+    loader: "DataLoader[dict[str, Any]]",
+    device: torch.device,
+    options: TuningOptions,
+    show_progress: bool,
+) -> list[float]:
+    """Run all steps and give their losses.
+
+    Raises:
+        RunFailedError: If memory runs out or the adapter is not finite at the end.
+    """
+    steps = len(loader) // options.gradient_accumulation_steps
+    losses: list[float] = []
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="headimpact-tuning-") as scratch,
+            tqdm(total=steps, desc="tune", unit="step", file=sys.stderr, disable=not show_progress) as bar,
+        ):
+
+            def on_step(loss: float) -> None:
+                losses.append(loss)
+                bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+                bar.update()
+
+            train_answers(attached, loader, options=options, device=device, on_step=on_step, scratch=Path(scratch))
+    except torch.OutOfMemoryError as error:
+        raise RunFailedError(
+            f"Out of memory on {device} in step {len(losses) + 1} with batch_size={options.batch_size}: {error}. "
+            "Lower --batch-size and raise --gradient-accumulation-steps by the same factor."
+        ) from error
+    for name, parameter in attached.named_parameters():
+        if parameter.requires_grad and not torch.isfinite(parameter).all():
+            raise RunFailedError(
+                f"Tuning diverged in its last step ({len(losses)}): {name} is not finite, expected finite weights. "
+                f"Lower --learning-rate (now {options.learning_rate})."
+            )
+    return losses
+
+
+def _save_adapter(attached: peft.PeftModel, folder: Path, *, overwrite: bool) -> None:
+    """Save in PEFT's own format, whole or not at all.
+
+    Raises:
+        RunFailedError: If the file system refuses.
+    """
+    with atomic_folder(folder, overwrite=overwrite) as temporary:
+        try:
+            # "auto" would ask a model hub for the base model's vocabulary.
+            attached.save_pretrained(str(temporary), save_embedding_layers=False)
+        except SafetensorError as error:
+            raise RunFailedError(
+                f"Cannot write {folder}: {error}. Free space or choose another --out, then run again."
+            ) from error
+
+
+def _write_record(
+    path: Path,
+    result: TuningResult,
+    loaded: LoadedModel,
+    selection: Selection,
+    options: TuningOptions,
+    *,
+    kept: bool,
+) -> None:
+    """Write `tuning.json`, the mark of a finished run."""
+    content = {
+        **result.to_json(),
+        "language_inputs_kept": kept,
+        "options": options.to_json(),
+        "selection": selection.to_json(),
+        "provenance": collect_provenance(
+            model=loaded.name,
+            revision=loaded.revision,
+            device=loaded.device.type,
+            dtype=str(loaded.dtype).removeprefix("torch."),
+            seed=options.seed,
+        ),
+    }
+    write_json(path, content, schema=SCHEMA)
+
+
+def _image_hashes(examples: Sequence[TuningExample], batches: list[list[int]]) -> tuple[str, ...]:
+    """Hash the names of all pictures that some batch holds."""
+    used = {examples[index].image_id for batch in batches for index in batch}
+    return tuple(sorted(hash_texts([image_id]) for image_id in used))
+
+
+def _start_memory_count(device: torch.device) -> None:
+    """Forget earlier peaks where the device lets us."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Give the GPU's peak since `_start_memory_count`, or the process's peak resident size."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    kibibytes_on_linux = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kibibytes_on_linux if sys.platform == "darwin" else kibibytes_on_linux * 1024

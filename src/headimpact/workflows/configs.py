@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 OptionalText = Annotated[str | None, arg(metavar="TEXT")]
 OptionalCount = Annotated[int | None, arg(metavar="INT")]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH")]
-Folders = Positional[tuple[Path, ...]]
+Folders = Annotated[Positional[tuple[Path, ...]], arg(metavar="RUNS")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +233,7 @@ class BuildScenesConfig(OutputOptions):
 class ValidateConfig:
     """Check a whole data folder and list every fault and every skip."""
 
-    data: Positional[Path]
+    data: Annotated[Positional[Path], arg(metavar="DATA")]
     """The folder to check."""
     json: bool = False
     """Print the answer as JSON on stdout."""
@@ -243,7 +243,7 @@ class ValidateConfig:
 class ListConfig:
     """List what can be named: families, scores, strategies, metrics, tasks or models."""
 
-    kind: Positional[str]
+    kind: Annotated[Positional[str], arg(metavar="KIND")]
     """families, scores, strategies, metrics, tasks or models."""
     json: bool = False
     """Print the answer as JSON on stdout."""

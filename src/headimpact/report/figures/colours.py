@@ -16,6 +16,7 @@ STEPS = 33
 
 Mode = Literal["light", "dark"]
 Lch = tuple[float, float, float]
+Lab = tuple[float, float, float]
 
 # Stops: (lightness, chroma, hue in degrees).
 _SEQUENTIAL: dict[Mode, tuple[Lch, ...]] = {
@@ -23,7 +24,7 @@ _SEQUENTIAL: dict[Mode, tuple[Lch, ...]] = {
     "dark": ((0.285, 0.030, 277.0), (0.58, 0.095, 225.0), (0.93, 0.075, 165.0)),
 }
 _SIGNED: dict[Mode, tuple[Lch, ...]] = {
-    "light": ((0.50, 0.130, 45.0), (0.76, 0.100, 60.0), (0.955, 0.006, 90.0), (0.72, 0.090, 240.0), (0.42, 0.120, 260.0)),
+    "light": ((0.47, 0.125, 45.0), (0.73, 0.105, 60.0), (0.955, 0.006, 90.0), (0.72, 0.090, 240.0), (0.42, 0.120, 260.0)),
     "dark": ((0.80, 0.130, 60.0), (0.52, 0.090, 50.0), (0.285, 0.006, 270.0), (0.54, 0.100, 250.0), (0.84, 0.090, 235.0)),
 }
 _HEAT: tuple[Lch, ...] = ((0.45, 0.17, 30.0), (0.70, 0.18, 55.0), (0.95, 0.13, 100.0))
@@ -86,7 +87,7 @@ def step_of(value: float, low: float, high: float) -> int:
 
 def is_far_end(step: int, scale: Literal["sequential", "signed"]) -> bool:
     """Tell whether a step is far from the page's tone, so that marks on it take the page's colour."""
-    return step >= STEPS * 0.45 if scale == "sequential" else abs(step - STEPS // 2) >= STEPS * 0.24
+    return step > STEPS // 2 if scale == "sequential" else abs(step - STEPS // 2) >= 10
 
 
 def heat_table() -> UInt8[np.ndarray, "256 4"]:
@@ -101,16 +102,16 @@ def heat_table() -> UInt8[np.ndarray, "256 4"]:
     table = np.zeros((256, 4), dtype=np.uint8)
     for i, share in enumerate(shares.tolist()):
         table[i, :3] = _rgb(_between(_HEAT, share))
-    table[:, 3] = np.round(255 * 0.88 * np.sqrt(shares)).astype(np.uint8)
+    table[:, 3] = np.round(255 * 0.92 * shares**0.85).astype(np.uint8)
     return table
 
 
-def _between(stops: tuple[Lch, ...], share: float) -> Lch:
-    """Interpolate along stops spaced evenly in [0, 1]."""
+def _between(stops: tuple[Lch, ...], share: float) -> Lab:
+    """Interpolate along stops spaced evenly in [0, 1], straight in OKLab so that no hue in between comes up."""
     place = share * (len(stops) - 1)
     index = min(int(place), len(stops) - 2)
     rest = place - index
-    one, two = stops[index], stops[index + 1]
+    one, two = _lab(stops[index]), _lab(stops[index + 1])
     return (
         one[0] + rest * (two[0] - one[0]),
         one[1] + rest * (two[1] - one[1]),
@@ -118,13 +119,18 @@ def _between(stops: tuple[Lch, ...], share: float) -> Lch:
     )
 
 
-def _rgb(lch: Lch) -> tuple[int, int, int]:
-    """Turn OKLCH into sRGB bytes, clipped to the gamut.
+def _lab(lch: Lch) -> Lab:
+    """Turn OKLCH into OKLab."""
+    lightness, chroma, hue = lch
+    return lightness, chroma * math.cos(math.radians(hue)), chroma * math.sin(math.radians(hue))
+
+
+def _rgb(lab: Lab) -> tuple[int, int, int]:
+    """Turn OKLab into sRGB bytes, clipped to the gamut.
 
     Source: Bjoern Ottosson, "A perceptual color space for image processing" (2020), OKLab to linear sRGB.
     """
-    lightness, chroma, hue = lch
-    a, b = chroma * math.cos(math.radians(hue)), chroma * math.sin(math.radians(hue))
+    lightness, a, b = lab
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
     medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
     short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3

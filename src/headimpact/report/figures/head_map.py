@@ -90,7 +90,7 @@ def render_scale(panel: HeadMapPanel) -> Markup:
     step = width / STEPS
     letter = _letter(panel.scale)
     bars = [
-        element("rect", class_=f"{letter}{i}", x=left + i * step, y=2.0, width=step + 0.4, height=height)
+        element("rect", class_=f"{letter}{i}", x=left + i * step, y=2.0, width=step + (1.0 if i < STEPS - 1 else 0.0), height=height)
         for i in range(STEPS)
     ]
     ticks = nice_ticks(panel.low, panel.high, count=4)

@@ -54,7 +54,7 @@ def render_layer_bars(bars: LayerBars, *, width: float = 680.0, chosen_layers: C
     plot = _Plot(width, height, len(bars.values), top_value)
     grid = [_grid_line(plot, tick) for tick in nice_ticks(0.0, top_value, count=4)]
     layers = [_layer(plot, bars, layer_idx, layer_idx in chosen_layers) for layer_idx in range(len(bars.values))]
-    lines = [_baseline(plot, name, value) for name, value in bars.baselines.items() if np.isfinite(value)]
+    lines = [_baseline(plot, index, name, value) for index, (name, value) in enumerate(bars.baselines.items())]
     axis = text(_LEFT, height - 4, "layer", class_="axis")
     return drawing((width, height), bars.label, *grid, *layers, *lines, axis, class_="figure layer-bars")
 
@@ -139,8 +139,10 @@ def _diamond(x: float, y: float, size: float) -> Markup:
     return element("path", class_="twin", d=f"M{left} {short(y)}L{short(x)} {top}L{right} {short(y)}L{short(x)} {bottom}Z")
 
 
-def _baseline(plot: _Plot, name: str, value: float) -> Markup:
-    """Draw a line across all layers with its name at the right end."""
+def _baseline(plot: _Plot, index: int, name: str, value: float) -> Markup:
+    """Draw a line across all layers; nothing for a baseline without a value."""
+    if not np.isfinite(value):
+        return Markup()
     y = plot.y(value)
-    line = element("line", class_="baseline", x1=_LEFT, x2=plot.width - _RIGHT, y1=y, y2=y)
-    return element("g", element("title", f"{name}: {short(value)}"), line, text(plot.width - _RIGHT, y - 4, name, anchor="end"))
+    title = element("title", f"{name}: {short(value)}")
+    return element("line", title, class_=f"baseline b{index % 2}", x1=_LEFT, x2=plot.width - _RIGHT, y1=y, y2=y)

@@ -1,0 +1,1 @@
+"""What the heads looked at: reads attention rows out of an ordinary forward pass."""

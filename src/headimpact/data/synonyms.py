@@ -1,0 +1,230 @@
+"""Words that name an object: one small table for COCO's categories, matched at word boundaries."""
+
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    category: tuple(word.strip() for word in words.split(",") if word.strip())
+    for category, words in {
+        "person": "man, woman, boy, girl, child, kid, baby, toddler, infant, guy, lady, gentleman, male, female, "
+        "adult, teenager, teen, player, batter, baseball pitcher, umpire, catcher, skier, snowboarder, skateboarder, "
+        "surfer, rider, cyclist, biker, bicyclist, motorcyclist, driver, passenger, pedestrian, tourist, worker, chef, "
+        "officer, policeman, fireman, soldier, student, bride, groom, couple, crowd, family, someone, human, athlete, "
+        "jockey, cowboy, farmer, vendor, spectator, friend, mother, father, son, daughter, swimmer, wakeboarder",
+        "bicycle": "bike, cycle, tricycle",
+        "car": "automobile, sedan, taxi, cab, suv, minivan, van, jeep, convertible, vehicle",
+        "motorcycle": "motorbike, motor bike, motor cycle, scooter, moped, dirt bike, dirtbike",
+        "airplane": "plane, aeroplane, aircraft, jet, jetliner, airliner, biplane, seaplane",
+        "bus": "double decker, minibus, trolleybus, school bus",
+        "train": "locomotive, railcar, tram, trolley, streetcar, subway, train car, train engine",
+        "truck": "pickup, lorry, tow truck, fire truck, firetruck, semi",
+        "boat": "ship, sailboat, canoe, kayak, ferry, yacht, rowboat, raft, dinghy, barge, gondola, speedboat",
+        "traffic light": "stoplight, stop light, traffic signal, street light, red light, green light, signal light",
+        "fire hydrant": "hydrant, fireplug, water hydrant",
+        "stop sign": "stopsign",
+        "parking meter": "meter",
+        "bench": "park bench",
+        "bird": "parrot, pigeon, seagull, gull, duck, goose, swan, owl, eagle, hawk, chicken, rooster, hen, ostrich, "
+        "flamingo, pelican, crow, sparrow, peacock, penguin, parakeet, finch, robin, turkey, heron",
+        "cat": "kitten, kitty, feline, tabby",
+        "dog": "puppy, pup, canine, doggy, poodle, terrier, bulldog, labrador, retriever, beagle, dachshund, "
+        "chihuahua, pug, shepherd, collie, dalmatian, husky",
+        "horse": "pony, mare, stallion, foal, colt",
+        "sheep": "lamb, ram, ewe",
+        "cow": "bull, cattle, calf, ox, steer, bovine, heifer",
+        "elephant": "baby elephant",
+        "bear": "polar bear, bear cub, grizzly, panda",
+        "zebra": "baby zebra",
+        "giraffe": "baby giraffe",
+        "backpack": "back pack, knapsack, rucksack, book bag, bookbag",
+        "umbrella": "parasol",
+        "handbag": "hand bag, purse, pocketbook, bag",
+        "tie": "necktie, bow tie, bowtie",
+        "suitcase": "luggage, briefcase, baggage, suit case",
+        "frisbee": "disc, frisbie",
+        "skis": "ski",
+        "snowboard": "snow board",
+        "sports ball": "ball, baseball, basketball, football, soccer ball, tennis ball, volleyball, softball",
+        "kite": "parasail",
+        "baseball bat": "bat",
+        "baseball glove": "mitt, glove, catcher's mitt, baseball mitt",
+        "skateboard": "skate board, longboard",
+        "surfboard": "surf board, body board, boogie board",
+        "tennis racket": "racket, racquet, tennis racquet, tennis rackett",
+        "bottle": "wine bottle, beer bottle",
+        "wine glass": "wineglass, glass of wine, goblet, champagne glass, glass",
+        "cup": "mug, coffee cup, teacup, tea cup, tumbler",
+        "fork": "silverware",
+        "knife": "blade",
+        "spoon": "ladle",
+        "bowl": "dish",
+        "banana": "plantain",
+        "apple": "",
+        "sandwich": "burger, hamburger, sub, panini, hoagie, cheeseburger, wrap",
+        "orange": "tangerine, mandarin, clementine",
+        "broccoli": "brocolli, broccolli",
+        "carrot": "baby carrot",
+        "hot dog": "hotdog, frankfurter, chili dog, sausage",
+        "pizza": "pizza pie",
+        "donut": "doughnut, pastry",
+        "cake": "cupcake, birthday cake, wedding cake, cheesecake",
+        "chair": "armchair, arm chair, recliner, stool, seat, rocking chair",
+        "couch": "sofa, loveseat, love seat, settee",
+        "potted plant": "plant, houseplant, house plant, pot plant, flower pot",
+        "bed": "bunk, mattress",
+        "dining table": "table, dinner table, desk, kitchen table, tabletop",
+        "toilet": "commode, urinal",
+        "tv": "television, tv set, tv screen, monitor, flat screen, flatscreen",
+        "laptop": "laptop computer, notebook computer, computer, macbook",
+        "mouse": "computer mouse",
+        "remote": "remote control, controller, wii remote, wii controller, wiimote",
+        "keyboard": "computer keyboard",
+        "cell phone": "cellphone, phone, mobile phone, smartphone, smart phone, iphone, telephone, cellular phone",
+        "microwave": "microwave oven",
+        "oven": "stove, range, stovetop, stove top",
+        "toaster": "toaster oven",
+        "sink": "washbasin, basin, wash basin",
+        "refrigerator": "fridge, freezer, refridgerator",
+        "book": "novel, textbook, paperback",
+        "clock": "clock face, alarm clock, watch",
+        "vase": "flower vase",
+        "scissors": "scissor, shears",
+        "teddy bear": "teddy, stuffed bear, stuffed animal, teddybear, toy bear",
+        "hair drier": "hair dryer, hairdryer, blow dryer, hairdrier, blow drier",
+        "toothbrush": "tooth brush",
+    }.items()
+})
+"""COCO's 80 categories to the words people use for them, in the singular."""
+
+FALSE_FRIENDS = (
+    "bus stop", "bus station", "bus station sign", "train station", "train track", "train platform", "cable car",
+    "car seat", "car window", "boat house", "dog house", "horse back", "cat food", "dog food", "record player",
+    "dvd player", "cd player", "cup holder", "baby cow", "baby sheep", "baby bear", "baby bird", "baby goat",
+    "watch tower", "book shelf", "book store", "bed room", "toilet paper", "toilet seat", "table cloth", "baseball game",
+    "baseball player", "baseball field", "baseball diamond", "baseball cap", "baseball uniform", "baseball team",
+    "basketball court", "football field", "football player", "tennis ball machine", "desk chair", "dining room table top",
+    "car door", "glass door", "glass window", "glass table", "glass vase", "glass bowl", "glass case", "sink hole",
+    "apple pie", "orange juice", "carrot cake", "banana bread", "banana split", "cup cake", "pizza box", "pizza oven",
+    "computer desk", "computer monitor", "computer screen", "bear statue", "ski lift", "ski slope", "ski resort",
+    "ski pole", "ski lodge", "kite festival", "mouse pad", "clock tower", "phone booth", "oven mitt", "bowl cut",
+)  # fmt: skip
+"""Phrases in which a name stands for something else; most are longer names of the table already."""
+
+IRREGULAR_PLURALS: Mapping[str, str] = MappingProxyType({
+    "person": "people",
+    "child": "children",
+    "human": "humans",
+    "knife": "knives",
+    "calf": "calves",
+    "mouse": "mice",
+    "goose": "geese",
+    "ox": "oxen",
+    "skis": "skis",
+    "scissors": "scissors",
+    "shears": "shears",
+    "sheep": "sheep",
+    "cattle": "cattle",
+    "luggage": "luggage",
+    "baggage": "baggage",
+    "silverware": "silverware",
+    "broccoli": "broccoli",
+    "aircraft": "aircraft",
+    "someone": "someone",
+})
+
+
+@functools.cache
+def category_names(category: str) -> tuple[str, ...]:
+    """List the words that count as naming a category: itself, its synonyms, and the plurals of all.
+
+    Args:
+        category: Category name, as in the data set; one that is not COCO's has itself and its plural only.
+
+    Returns:
+        The category first; no repeats.
+
+    Example:
+        >>> category_names("cow")[:4]
+        ('cow', 'bull', 'cattle', 'calf')
+        >>> category_names("red heart")
+        ('red heart', 'red hearts')
+    """
+    singular = (category, *SYNONYMS.get(category.lower().replace("_", " "), ()))
+    return tuple(dict.fromkeys((*singular, *map(plural, singular))))
+
+
+def plural(name: str) -> str:
+    """Give the plural of a name by the rules of English; of several words the last is changed.
+
+    Example:
+        >>> [plural(word) for word in ("bus", "fire hydrant", "policeman", "pony")]
+        ['buses', 'fire hydrants', 'policemen', 'ponies']
+    """
+    start, blank, word = name.rpartition(" ")
+    lower = word.lower()
+    if lower in IRREGULAR_PLURALS:
+        return f"{start}{blank}{IRREGULAR_PLURALS[lower]}"
+    if lower.endswith("man"):
+        return f"{start}{blank}{word[:-3]}men"
+    if lower.endswith(("s", "x", "z", "ch", "sh")):
+        return f"{start}{blank}{word}es"
+    if lower.endswith("y") and lower[-2:-1] not in tuple("aeiou"):
+        return f"{start}{blank}{word[:-1]}ies"
+    return f"{start}{blank}{word}s"
+
+
+def is_named(texts: Iterable[str], names: Sequence[str]) -> bool:
+    """Tell whether any text names an object.
+
+    Whole words only, upper and lower case alike, blank and hyphen alike. A name inside a longer name of
+    something else does not count: "a hot dog" names no dog.
+
+    Args:
+        texts: Captions.
+        names: Words that count, as from `category_names`.
+
+    Example:
+        >>> is_named(["Two women walk."], category_names("person")), is_named(["A hot-dog."], category_names("dog"))
+        (True, False)
+    """
+    pattern = _pattern(tuple(names))
+    return any(match.group("name") for text in texts for match in pattern.finditer(text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Match the names (group `name`), and before them the longer phrases in which they mean something else."""
+    own = {_words(name) for name in names} - {()}
+    longer = {phrase for phrase in _known_phrases() - own if any(_holds(phrase, words) for words in own)}
+    ordered = sorted(own | longer, key=lambda words: (-sum(map(len, words)) - len(words), words))
+    parts = [
+        f"(?P<name{index}>{_phrase_pattern(words)})" if words in own else f"(?:{_phrase_pattern(words)})"
+        for index, words in enumerate(ordered)
+    ]
+    return re.compile(rf"(?<!\w)(?:{'|'.join(parts) or '(?!)'})(?!\w)", re.IGNORECASE)
+
+
+def _phrase_pattern(words: tuple[str, ...]) -> str:
+    """Match words one after another with blanks, hyphens or underscores between them."""
+    return r"[\s_-]+".join(map(re.escape, words))
+
+
+@functools.cache
+def _known_phrases() -> frozenset[tuple[str, ...]]:
+    """All names of the table and the false friends that have several words."""
+    names = [name for category in SYNONYMS for name in category_names(category)]
+    phrases = {_words(name) for name in (*names, *FALSE_FRIENDS, *map(plural, FALSE_FRIENDS))}
+    return frozenset(words for words in phrases if len(words) > 1)
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """Split a name into lower-case words."""
+    return tuple(re.split(r"[\s_-]+", name.lower().strip(" _-\t\n")) if name.strip(" _-\t\n") else ())
+
+
+def _holds(phrase: tuple[str, ...], words: tuple[str, ...]) -> bool:
+    """Tell whether the words stand in a row inside a longer phrase."""
+    size = len(words)
+    return len(phrase) > size and any(phrase[start : start + size] == words for start in range(len(phrase) - size + 1))

@@ -1,0 +1,64 @@
+"""What is asked of the model, in an order and in blocks that no interruption changes. No torch."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+
+from PIL import Image
+
+from headimpact.core.errors import DataFormatError, OptionError
+
+
+@dataclasses.dataclass(frozen=True)
+class ResponseRequest:
+    """One picture with a prompt, and what the response will be measured against.
+
+    Attributes:
+        image_id: Name of the picture, as in the data set; one request a picture.
+        load_image: Gives the picture as RGB; called when its block is generated.
+        prompt: What is asked, without chat template and image token.
+        references: What people said, at least one.
+        names: Words that count as naming a key object; empty where none are known.
+    """
+
+    image_id: str
+    load_image: Callable[[], Image.Image]
+    prompt: str
+    references: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+
+def split_blocks(requests: Sequence[ResponseRequest], *, block_size: int) -> tuple[tuple[ResponseRequest, ...], ...]:
+    """Sort requests by picture and cut them into blocks, one block a batch.
+
+    What is padded together depends on nothing but the pictures and the block size, so a run that was stopped
+    and resumed generates from the same batches as one that was not.
+
+    Args:
+        requests: In any order.
+        block_size: Requests per block, at least 1; the last block may be smaller.
+
+    Returns:
+        Blocks in the order of their picture names.
+
+    Raises:
+        OptionError: If `block_size` is below 1.
+        DataFormatError: If there is no request, a picture comes twice, or one has no reference.
+    """
+    if block_size < 1:
+        raise OptionError(f"Cannot cut requests into blocks of {block_size}; expected at least 1. Set --batch-size.")
+    if not requests:
+        raise DataFormatError("Nothing to generate: got no picture; expected at least one. Check --split and --limit.")
+    ordered = sorted(requests, key=lambda request: request.image_id)
+    for before, after in itertools.pairwise(ordered):
+        if before.image_id == after.image_id:
+            raise DataFormatError(
+                f"Picture {after.image_id!r} is asked about twice; expected once. Remove one of them."
+            )
+    bare = [request.image_id for request in ordered if not request.references]
+    if bare:
+        raise DataFormatError(
+            f"No reference for {len(bare)} of {len(ordered)} pictures, the first is {bare[0]!r}. "
+            "Give references for them, or leave them out."
+        )
+    return tuple(tuple(ordered[start : start + block_size]) for start in range(0, len(ordered), block_size))

@@ -1,0 +1,1 @@
+"""Loads vision-language models and knows what differs between their families: where image tokens are."""

@@ -1,0 +1,87 @@
+"""Puts a trained PEFT adapter on its base model and makes sure that all of it landed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from headimpact.core.errors import DataFormatError, OptionError
+from headimpact.models.family import ModelFamily
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+
+
+def load_adapter(model: nn.Module, folder: Path, *, family: ModelFamily) -> nn.Module:
+    """Put an adapter on its base model.
+
+    PEFT only warns when weights of an adapter find no place, and says nothing when a layer of the adapter
+    stays at its start; both would score or evaluate the wrong model. So every weight is compared.
+
+    Args:
+        model: The base model.
+        folder: Folder with `adapter_config.json` and `adapter_model.safetensors`.
+        family: The base model's family; its attention modules must still be found.
+
+    Returns:
+        The `PeftModel`, in evaluation mode, on the base model's device.
+
+    Raises:
+        DataFormatError: If files of the adapter are missing or broken.
+        OptionError: If the adapter was trained for another base model, or is of a kind that adds tokens.
+        UnsupportedModelError: If the attention modules are no longer found.
+    """
+    weights = _read_weights(folder)
+    config = PeftConfig.from_pretrained(str(folder))
+    if config.is_prompt_learning:
+        raise OptionError(
+            f"Adapter kind {config.peft_type} puts tokens of its own into the sequence: {folder}. Expected one that "
+            "changes weights, such as LoRA."
+        )
+    try:
+        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+    except (ValueError, RuntimeError) as error:
+        raise OptionError(_other_base(folder, " ".join(str(error).split())[:300])) from error
+    _check_all_landed(adapted, weights, folder)
+    family.attention_modules(adapted)
+    return adapted.eval()
+
+
+def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Read the adapter's weights, saying what is wrong with the folder if anything is."""
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise DataFormatError(
+                f"Not a PEFT adapter folder: {folder} has no {name}. Pass the folder that `headimpact tune` or PEFT's "
+                "save_pretrained wrote."
+            )
+    try:
+        json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        return load_file(folder / WEIGHTS_FILE)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DataFormatError(f"Cannot read the adapter in {folder}: {' '.join(str(error).split())}.") from error
+
+
+def _check_all_landed(adapted: Any, weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """Compare what the model now holds with the file, weight by weight."""
+    from peft import get_peft_model_state_dict
+
+    held = {name: tensor.detach().cpu() for name, tensor in get_peft_model_state_dict(adapted).items()}
+    strange = sorted(set(weights) - set(held))
+    empty = sorted(set(held) - set(weights))
+    if strange or empty:
+        example = (strange or empty)[0]
+        raise OptionError(_other_base(folder, f"{len(strange)} weights found no module, {len(empty)} modules no weight (first: {example})"))
+    for name, tensor in weights.items():
+        if not torch.equal(held[name], tensor.to(held[name].dtype)):
+            raise OptionError(_other_base(folder, f"weight {name} was not taken over"))
+
+
+def _other_base(folder: Path, why: str) -> str:
+    """Say that the adapter does not fit."""
+    return f"Adapter does not fit the model: {folder}: {why}. Pass the base model it was trained on."

@@ -1,0 +1,98 @@
+"""Qwen2-VL: each picture keeps its shape, sides rounded to whole tokens; 2 x 2 patches become one token."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig
+
+from headimpact.core.errors import UnsupportedModelError
+from headimpact.models.families.llava import merged_embeddings
+from headimpact.models.family import ImageSizes, ModelFamily, image_token_positions, refuse_unfilled_grid
+from headimpact.models.image_tokens import ImageTokenLayout, grid_layout, join_layouts
+from headimpact.models.patch_grid import grid_boxes
+
+
+def qwen2_vl_layouts(
+    config: PretrainedConfig,
+    processor: Any,
+    inputs: Mapping[str, Any],
+    image_sizes_hw: ImageSizes,
+) -> list[ImageTokenLayout]:
+    """Lay each picture's tokens on its own grid: the whole picture, resized, nothing cropped.
+
+    The processor orders patches in blocks of merge x merge, so after merging tokens run row by row:
+
+        patches   0 1 | 4 5        tokens   0 | 1
+                  2 3 | 6 7                 -----
+                  ---------                 2 | 3
+                  8 ...
+
+    Args:
+        config: The model's config.
+        processor: Its processor; not needed, since the grid comes with the inputs.
+        inputs: What the processor made of a batch, with `image_grid_thw`.
+        image_sizes_hw: Height and width of every picture per batch row.
+
+    Returns:
+        One layout per row.
+
+    Raises:
+        UnsupportedModelError: If the tokens do not fill the grids.
+    """
+    del processor
+    merge = int(config.vision_config.spatial_merge_size)
+    grids = [(int(rows) // merge, int(columns) // merge) for _, rows, columns in inputs["image_grid_thw"].tolist()]
+    counts = [len(sizes) for sizes in image_sizes_hw]
+    if sum(counts) != len(grids):
+        raise UnsupportedModelError(f"Processor made {len(grids)} grids of {sum(counts)} pictures; expected one each.")
+    layouts = []
+    for positions, count in zip(image_token_positions(inputs, config.image_token_id), counts, strict=True):
+        own, grids = grids[:count], grids[count:]
+        layouts.append(_row_layout(str(config.model_type), positions, own))
+    return layouts
+
+
+def qwen2_vl_language_inputs(backbone: nn.Module, inputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Compute image features and three-axis rotary positions once.
+
+    Args:
+        backbone: The `Qwen2VLModel` or `Qwen2_5_VLModel`.
+        inputs: Processed inputs on the model's device.
+
+    Returns:
+        `inputs_embeds`, `attention_mask` and `position_ids`, for the same backbone.
+    """
+    model: Any = backbone
+    features_of = {name: inputs[name] for name in ("pixel_values", "image_grid_thw")}
+    merged = merged_embeddings(model, inputs, features_of=features_of)
+    position_ids, _ = model.get_rope_index(
+        inputs["input_ids"],
+        image_grid_thw=inputs["image_grid_thw"],
+        attention_mask=inputs["attention_mask"],
+        mm_token_type_ids=inputs["mm_token_type_ids"],
+    )
+    return {**merged, "position_ids": position_ids}
+
+
+def _row_layout(model_type: str, positions: Any, grids: list[tuple[int, int]]) -> ImageTokenLayout:
+    """Lay one row's tokens on the grids of its pictures, in order."""
+    text = " + ".join(f"{rows} x {columns}" for rows, columns in grids)
+    expected = sum(rows * columns for rows, columns in grids)
+    refuse_unfilled_grid(model_type, found=len(positions), expected=expected, grid=text)
+    parts, start = [], 0
+    for index, (rows, columns) in enumerate(grids):
+        boxes = grid_boxes(rows=rows, columns=columns, patch_hw=(1, 1), start_yx=(0, 0), plane_hw=(rows, columns))
+        span = positions[start : start + rows * columns]
+        parts.append(grid_layout(span, boxes, rows=rows, columns=columns, image_index=index))
+        start += rows * columns
+    return join_layouts(parts)
+
+
+FAMILY = ModelFamily(
+    model_type="qwen2_vl",
+    grid_rule="one grid a picture in its own shape; sides rounded to multiples of 28 pixels",
+    image_token_layouts=qwen2_vl_layouts,
+    language_inputs=qwen2_vl_language_inputs,
+)

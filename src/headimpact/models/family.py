@@ -1,0 +1,199 @@
+"""What differs between model families, and how a config finds its family."""
+
+import copy
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import AutoModelForImageTextToText, PretrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+from headimpact.core.architecture import ArchitectureSummary
+from headimpact.core.errors import UnsupportedModelError
+from headimpact.core.registry import unknown_name_message
+from headimpact.core.shapes import TokenPositions
+from headimpact.models.families import FAMILIES, REFUSED
+from headimpact.models.image_tokens import ImageTokenLayout
+
+ImageSizes = Sequence[Sequence[tuple[int, int]]]
+"""Height and width of every picture, upright (EXIF turned), per batch row."""
+
+LayoutFunction = Callable[[PretrainedConfig, Any, Mapping[str, Any], ImageSizes], list[ImageTokenLayout]]
+"""(config, processor, processed inputs, picture sizes) -> one layout per batch row, in padded positions."""
+
+LanguageInputsFunction = Callable[[nn.Module, Mapping[str, Any]], dict[str, torch.Tensor]]
+"""(backbone, inputs) -> what the backbone needs to run without pictures."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelFamily:
+    """Everything that differs between architectures; one value per file in `families/`.
+
+    Attributes:
+        model_type: Hugging Face `model_type` that the family serves.
+        grid_rule: One line on how a picture becomes a grid of image tokens.
+        image_token_layouts: Finds every image token of a processed batch and its place in the picture.
+        language_inputs: Puts image features into the embeddings, so that the decoder runs without the tower.
+        attention_path: Dotted name of a decoder layer's attention module, `{layer_idx}` for the layer, as in
+            `model.named_modules()`.
+        backbone_path: Dotted name of the part that gives hidden states without logits.
+        plain_template: Prompt with `{image}` and `{prompt}` for checkpoints without a chat template, or None
+            if the family has always shipped one.
+    """
+
+    model_type: str
+    grid_rule: str
+    image_token_layouts: LayoutFunction
+    language_inputs: LanguageInputsFunction
+    attention_path: str = "model.language_model.layers.{layer_idx}.self_attn"
+    backbone_path: str = "model"
+    plain_template: str | None = None
+
+    def attention_modules(self, model: nn.Module) -> dict[int, nn.Module]:
+        """Find the attention modules of the language model by layer.
+
+        Args:
+            model: The loaded model, with or without an adapter.
+
+        Returns:
+            Layer to module, in rising order; layers without softmax attention are absent.
+
+        Raises:
+            UnsupportedModelError: If no module has the family's name.
+        """
+        pattern = re.compile(re.escape(self.attention_path).replace(re.escape("{layer_idx}"), r"(\d+)"))
+        found = {
+            int(match[1]): module
+            for name, module in base_model(model).named_modules()
+            if (match := pattern.fullmatch(name))
+        }
+        if not found:
+            raise UnsupportedModelError(
+                f"No attention modules found in a {self.model_type!r} model: expected names like "
+                f"{self.attention_path.format(layer_idx=0)!r}. The installed transformers may be too new or too old."
+            )
+        return dict(sorted(found.items()))
+
+    def layer_prefix(self, layer_idx: int) -> str:
+        """Give the dotted name of a decoder layer, as in `model.named_modules()`.
+
+        Args:
+            layer_idx: Layer of the language model, 0-based.
+        """
+        return self.attention_path.format(layer_idx=layer_idx).rpartition(".")[0]
+
+    def backbone(self, model: nn.Module) -> nn.Module:
+        """Give the part of the model to call for hidden states without logits.
+
+        Args:
+            model: The loaded model, with or without an adapter.
+        """
+        return base_model(model).get_submodule(self.backbone_path)
+
+    def architecture(self, config: PretrainedConfig) -> ArchitectureSummary:
+        """Summarise the language part's sizes and names, exactly, without weights.
+
+        The model is built on torch's meta device, so a true-size config takes no memory.
+
+        Args:
+            config: The whole model's config.
+
+        Returns:
+            What selection, budgets and exports need.
+
+        Raises:
+            UnsupportedModelError: If the built model has no attention modules of the family's name.
+        """
+        with torch.device("meta"):
+            model = AutoModelForImageTextToText.from_config(copy.deepcopy(config))
+        modules = self.attention_modules(model)
+        text = config.get_text_config()
+        first = next(iter(modules.values()))
+        projections = {
+            name: (child.in_features, child.out_features)
+            for name, child in first.named_children()
+            if isinstance(child, nn.Linear)
+        }
+        heads = int(text.num_attention_heads)
+        return ArchitectureSummary(
+            model_type=self.model_type,
+            num_layers=int(text.num_hidden_layers),
+            num_heads=heads,
+            num_key_value_heads=int(getattr(text, "num_key_value_heads", None) or heads),
+            head_dim=int(getattr(text, "head_dim", None) or text.hidden_size // heads),
+            hidden_size=int(text.hidden_size),
+            projections=projections,
+            attention_path=self.attention_path,
+            total_parameters=int(model.num_parameters()),
+        )
+
+
+def base_model(model: nn.Module) -> nn.Module:
+    """Give the transformers model inside a PEFT wrapper, or the model itself.
+
+    Args:
+        model: A transformers model or a `PeftModel`.
+    """
+    unwrap = getattr(model, "get_base_model", None)
+    return unwrap() if callable(unwrap) else model
+
+
+def resolve_family(config: PretrainedConfig) -> ModelFamily:
+    """Find the family of a config by its `model_type`.
+
+    Args:
+        config: The whole model's config.
+
+    Returns:
+        The family.
+
+    Raises:
+        UnsupportedModelError: If the type is refused for a known reason, is no vision-language model, or is
+            not in the table.
+    """
+    model_type = str(getattr(config, "model_type", "") or "")
+    if model_type in FAMILIES:
+        family: ModelFamily = FAMILIES.load(model_type)
+        return family
+    if model_type in REFUSED:
+        raise UnsupportedModelError(f"Model family {model_type!r} is refused: {REFUSED[model_type]}.")
+    if model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise UnsupportedModelError(
+            f"Not a vision-language model: {model_type!r} takes no pictures with its text. Expected one of: "
+            f"{', '.join(FAMILIES)}. Pass a checkpoint of such a model."
+        )
+    raise UnsupportedModelError(unknown_name_message("model family", model_type, FAMILIES))
+
+
+def image_token_positions(inputs: Mapping[str, Any], image_token_id: int) -> list[TokenPositions]:
+    """Find the positions that the model fills with image features, per batch row.
+
+    Args:
+        inputs: Processed inputs with `input_ids` and `attention_mask`.
+        image_token_id: Id of the token that stands for one image feature.
+    """
+    found = (inputs["input_ids"] == image_token_id) & inputs["attention_mask"].bool()
+    return [np.flatnonzero(row) for row in found.cpu().numpy()]
+
+
+def refuse_unfilled_grid(model_type: str, *, found: int, expected: int, grid: str) -> None:
+    """Refuse a row whose image tokens are not as many as its pictures' grids have cells.
+
+    Args:
+        model_type: Family, for the message.
+        found: Image tokens in the sequence.
+        expected: Cells of all grids of the row.
+        grid: The grids in words, as in "24 x 24".
+
+    Raises:
+        UnsupportedModelError: If the counts differ.
+    """
+    if found != expected:
+        raise UnsupportedModelError(
+            f"Image tokens do not fill the grid for {model_type!r}: found {found} tokens, expected {grid} = "
+            f"{expected}. Check that processor and model belong together and that the prompt was not truncated."
+        )

@@ -1,0 +1,245 @@
+"""Loads a vision-language model with its processor, with or without an adapter.
+
+In: a folder, a hub id or a short name. Out: a `LoadedModel`, the one thing that later stages pass around.
+"""
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
+
+from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
+from headimpact.core.registry import unknown_name_message
+from headimpact.models.adapters import load_adapter
+from headimpact.models.checkpoints import CHECKPOINTS, checkpoint_folder
+from headimpact.models.family import ModelFamily, resolve_family
+from headimpact.models.processors import load_processor
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Names of number formats that `load_model` takes besides `auto`."""
+
+SEED_LIMIT = 2**63
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode, with everything needed to feed it.
+
+    Attributes:
+        model: The transformers model, or a `PeftModel` around it.
+        processor: The checkpoint's processor.
+        family: What is particular to the architecture.
+        name: What the user asked for.
+        revision: Revision on the hub, or None.
+        device: Where the model is.
+        dtype: Number format of its weights.
+        adapter: Folder of the adapter, or None.
+    """
+
+    model: Any
+    processor: Any
+    family: ModelFamily
+    name: str
+    revision: str | None
+    device: torch.device
+    dtype: torch.dtype
+    adapter: Path | None = None
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The whole model's config."""
+        config: PretrainedConfig = self.model.config
+        return config
+
+
+def load_model(
+    name_or_path: str | Path,
+    *,
+    adapter: Path | None = None,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    attn_implementation: str | None = None,
+) -> LoadedModel:
+    """Load a vision-language model and its processor.
+
+    No code from a checkpoint is run (`trust_remote_code` stays off), and only safetensors weights are read.
+
+    Args:
+        name_or_path: Folder with `config.json`, hub id (`owner/name`), or a short name such as `embedded`.
+        adapter: Folder of a PEFT adapter trained on this model.
+        revision: Revision on the hub.
+        device: `auto` (a GPU if there is one), or a torch device such as `cpu` or `cuda:1`.
+        dtype: `auto` (float32 on a CPU, the checkpoint's own on a GPU), or one of `DTYPES`.
+        attn_implementation: As in transformers (`sdpa`, `eager`, ...); None takes its default.
+
+    Returns:
+        The model in evaluation mode on its device.
+
+    Raises:
+        OptionError: If device, dtype or attention implementation are unknown or not to be had, or the adapter
+            belongs to another model.
+        DataFormatError: If the folder, `config.json`, weights or processor files are missing or broken.
+        UnsupportedModelError: If the checkpoint is no vision-language model or of an unknown or refused family.
+        MissingExtraError: If the processor needs a package that is not installed.
+    """
+    place = resolve_device(device)
+    weights_dtype = resolve_dtype(dtype, place)
+    source = _resolve_source(str(name_or_path))
+    config = _load_config(source, revision)
+    family = resolve_family(config)
+    processor = load_processor(source, config, revision=revision)
+    model: Any = _load_weights(source, revision, weights_dtype, attn_implementation).to(place).eval()
+    if adapter is not None:
+        model = load_adapter(model, adapter, family=family)
+    family.attention_modules(model)
+    return LoadedModel(
+        model=model,
+        processor=processor,
+        family=family,
+        name=str(name_or_path),
+        revision=revision,
+        device=place,
+        dtype=model.dtype,
+        adapter=adapter,
+    )
+
+
+def untrained_twin(loaded: LoadedModel, seed: int) -> LoadedModel:
+    """Give a model of the same architecture with random weights, for the stricter chance level.
+
+    The weights come from the config's own initialisation, so an untrained model as its makers had it before
+    the first step. The global random state is left as it was.
+
+    Args:
+        loaded: The trained model; its adapter, if any, is left out.
+        seed: Seed of the weights, 0 or above.
+
+    Returns:
+        The twin on the same device, with the same processor.
+
+    Raises:
+        OptionError: If the seed is out of range.
+    """
+    if not 0 <= seed < SEED_LIMIT:
+        raise OptionError(f"Seed out of range: got {seed}; expected 0 to 2**63 - 1.")
+    config = copy.deepcopy(loaded.config)
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        model = AutoModelForImageTextToText.from_config(
+            config, dtype=loaded.dtype, attn_implementation=loaded.config._attn_implementation
+        )
+    return dataclasses.replace(
+        loaded, model=model.to(loaded.device).eval(), name=f"{loaded.name} (untrained, seed {seed})", adapter=None
+    )
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn a device name into a device that this machine has.
+
+    Args:
+        name: `auto` or a torch device.
+
+    Raises:
+        OptionError: If the name is no device, or this machine has none of it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise OptionError(f"Device {name!r} cannot be used: {reason}. Pass auto, cpu or cuda.") from error
+    return device
+
+
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype | str:
+    """Turn a number format's name into what transformers takes.
+
+    Args:
+        name: `auto` or one of `DTYPES`.
+        device: Where the model will be.
+
+    Returns:
+        The format, or `auto` for the checkpoint's own.
+
+    Raises:
+        OptionError: If the name is unknown.
+    """
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    if name not in DTYPES:
+        raise OptionError(unknown_name_message("dtype", name, ["auto", *DTYPES]))
+    return DTYPES[name]
+
+
+def _resolve_source(name: str) -> str:
+    """Give the folder or hub id behind what the user passed."""
+    short = checkpoint_folder(name)
+    folder = short if short is not None else Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise DataFormatError(
+                f"No config.json in {folder}. Expected a checkpoint folder as save_pretrained writes it; an adapter "
+                "folder goes to --adapter, with its base model to --model."
+            )
+        return str(folder)
+    looks_like_hub_id = name.count("/") == 1 and not name.startswith((".", "/", "~")) and not folder.exists()
+    if short is None and looks_like_hub_id:
+        return name
+    raise DataFormatError(
+        f"Model not found: {str(folder)!r} is not a folder. Pass a checkpoint folder, a hub id (owner/name), or one of: "
+        f"{', '.join(CHECKPOINTS)}."
+    )
+
+
+def _load_config(source: str, revision: str | None) -> PretrainedConfig:
+    """Load the config, naming the type where transformers does not know it."""
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(source, revision=revision or "main")
+    except OSError as error:
+        raise DataFormatError(_cannot_load("config.json", source, error)) from error
+    except (ValueError, KeyError) as error:
+        raise UnsupportedModelError(_cannot_load("config.json", source, error)) from error
+    return config
+
+
+def _load_weights(
+    source: str, revision: str | None, dtype: torch.dtype | str, attn_implementation: str | None
+) -> PreTrainedModel:
+    """Load the weights, refusing a checkpoint that leaves some of them to chance."""
+    try:
+        model, info = AutoModelForImageTextToText.from_pretrained(
+            source,
+            revision=revision or "main",
+            dtype=dtype,
+            attn_implementation=attn_implementation,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except ImportError as error:
+        raise OptionError(f"Attention implementation {attn_implementation!r} is not to be had here: {error}") from error
+    except (OSError, SafetensorError) as error:
+        raise DataFormatError(_cannot_load("weights", source, error)) from error
+    except (ValueError, RuntimeError, KeyError) as error:
+        if attn_implementation is not None and attn_implementation in str(error):
+            raise OptionError(_cannot_load(f"with attention {attn_implementation!r}", source, error)) from error
+        raise DataFormatError(_cannot_load("weights", source, error)) from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise DataFormatError(
+            f"Weights missing in {source!r}: {len(missing)}, first {missing[0]!r}. They would be random; expected all "
+            "of them in the checkpoint's safetensors files."
+        )
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _cannot_load(what: str, source: str, error: BaseException) -> str:
+    """Say what could not be loaded, on one line."""
+    return f"Cannot load {what} of {source!r}: {' '.join(str(error).split())[:400]}"

@@ -1,0 +1,92 @@
+"""Loads a checkpoint's processor, also where only its video part cannot be had."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, PretrainedConfig
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+from headimpact.core.errors import DataFormatError, MissingExtraError
+
+
+def load_processor(source: str, config: PretrainedConfig, *, revision: str | None) -> Any:
+    """Load the processor; without torchvision, build it without its video part.
+
+    transformers' video processors need torchvision, and a processor with a video part cannot be built
+    without one. Pictures do not need it, so the family's own class is built from its image processor,
+    tokenizer and chat template, with the check for that one part waived. Videos are then refused by it.
+
+    A tokenizer without a padding token pads with its end token; the attention mask hides it.
+
+    Args:
+        source: Folder or hub id.
+        config: The model's config.
+        revision: Revision on the hub, or None.
+
+    Returns:
+        The processor.
+
+    Raises:
+        MissingExtraError: If the image part itself needs a package that is not installed.
+        DataFormatError: If processor files are missing or broken.
+    """
+    options: dict[str, Any] = {} if revision is None else {"revision": revision}
+    try:
+        processor = _load_whole_or_videoless(source, config, options)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"The processor of {source!r} needs a package that is not installed: {_one_line(error)}. "
+            "Install it, usually with: pip install torchvision"
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataFormatError(
+            f"Cannot load the processor of {source!r}: {_one_line(error)}. Expected processor_config.json or "
+            "preprocessor_config.json and the tokenizer's files beside config.json."
+        ) from error
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is None or not hasattr(processor, "image_processor"):
+        raise DataFormatError(
+            f"Incomplete processor in {source!r}: {type(processor).__name__} has no tokenizer or no image processor. "
+            "Copy preprocessor_config.json and the tokenizer's files from the original checkpoint."
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return processor
+
+
+def _load_whole_or_videoless(source: str, config: PretrainedConfig, options: Mapping[str, Any]) -> Any:
+    """Load through `AutoProcessor`; where only the video part is missing, build the class without it."""
+    try:
+        return AutoProcessor.from_pretrained(source, **options)
+    except ImportError as error:
+        if "VideoProcessor" not in str(error) or type(config) not in PROCESSOR_MAPPING:
+            raise
+    return _build_videoless(PROCESSOR_MAPPING[type(config)], source, options)
+
+
+def _build_videoless(processor_class: Any, source: str, options: Mapping[str, Any]) -> Any:
+    """Build a processor of the family's own class with None for its video part."""
+
+    class Videoless(processor_class):  # type: ignore[misc]
+        """The same class, except that the video part may be absent while it is built."""
+
+        def check_argument_for_proper_class(self, argument_name: str, argument: object) -> object:
+            """Check every part but the absent one."""
+            if "video" in argument_name and argument is None:
+                return None
+            return super().check_argument_for_proper_class(argument_name, argument)
+
+    loaders = {"image_processor": AutoImageProcessor, "tokenizer": AutoTokenizer}
+    parts = [
+        None if "video" in name else loaders[name].from_pretrained(source, **options)
+        for name in processor_class.get_attributes()
+    ]
+    settings, _ = processor_class.get_processor_dict(source, **options)
+    processor = Videoless.from_args_and_dict(parts, settings)
+    processor.__class__ = processor_class
+    return processor
+
+
+def _one_line(error: BaseException) -> str:
+    """Give an error's text on one line."""
+    return " ".join(str(error).split()) or type(error).__name__

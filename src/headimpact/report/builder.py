@@ -1,0 +1,65 @@
+"""Run folders -> one self-contained HTML page that loads nothing from anywhere.
+
+In come the folders that `score`, `select`, `tune`, `evaluate` and `compare` wrote, any of them; out goes
+one file.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from headimpact.core.artifacts import atomic_file, refuse_used
+from headimpact.core.errors import OptionError
+from headimpact.report.figures.colours import scale_css
+from headimpact.report.page import Page
+from headimpact.report.run_files import read_runs
+from headimpact.report.sections.whole import build_page
+
+
+def build_report(run_folders: Sequence[Path], out: Path, *, overwrite: bool = False, title: str | None = None) -> Path:
+    """Write the report of some runs.
+
+    Args:
+        run_folders: Run folders, or folders whose sub-folders are run folders, in the order to show them.
+        out: The HTML file to write.
+        overwrite: Replace a file that is there.
+        title: Title of the page; a general one if left out.
+
+    Returns:
+        `out`.
+
+    Raises:
+        DataFormatError: If a folder is missing, holds no run, or holds a file of another kind.
+        OptionError: If `out` is a folder.
+        OutputInUseError: If `out` is there and `overwrite` is off.
+        RunFailedError: If the file system refuses.
+    """
+    if out.is_dir():
+        raise OptionError(f"Output is a folder: {out}. Expected a file name; pass for example {out / 'report.html'}.")
+    refuse_used(out, overwrite=overwrite)
+    html = render_page(build_page(read_runs(run_folders), title=title))
+    with atomic_file(out) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return out
+
+
+def render_page(page: Page) -> str:
+    """Fill the template; every text of the page is escaped, only drawings made by the figures are not.
+
+    Args:
+        page: What to show.
+
+    Returns:
+        The HTML of the whole page.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("headimpact.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    style, *_ = environment.loader.get_source(environment, "style.css") if environment.loader else ("",)
+    css = Markup(f"{style}{scale_css()}")  # noqa: S704
+    return environment.get_template("report.html.j2").render(page=page, css=css)

@@ -1,0 +1,192 @@
+"""Scoring run -> head maps, layer bars, their tables and captions."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from headimpact.report import wording
+from headimpact.report.figures.head_map import HeadMapPanel, Scale, render_head_map, render_scale
+from headimpact.report.figures.layer_bars import LayerBars, render_layer_bars
+from headimpact.report.figures.svg import element
+from headimpact.report.page import Cell, Drawings, LegendKey, Panel, Row, Table
+from headimpact.report.ranking import LEVEL, beyond_chance, highest, rank_heads
+
+BROAD, NARROW = 680.0, 340.0
+"""Natural widths of the drawings for a desk and for a phone."""
+
+
+def score_summary(scores: Any) -> str:
+    """Say how many heads are beyond chance and which is the best."""
+    values, q = scores.values["head_impact"], scores.values["q"]
+    best, _ = rank_heads(values, count=1)
+    if not best:
+        return "No head has a score: none of them sees the picture often enough."
+    layer_idx, head_idx = best[0]
+    chance = scores.values["null_mean"][layer_idx, head_idx]
+    return (
+        f"{int(beyond_chance(q).sum())} of {values.size} heads look at the key objects more than chance would have it "
+        f"(q ≤ {LEVEL}). The strongest is head {head_idx} of layer {layer_idx}: where it looks overlaps the key object "
+        f"by {wording.number(values[layer_idx, head_idx])} (mean IoU), where chance gives {wording.number(chance)}."
+    )
+
+
+def head_panels(scores: Any, *, chosen_layers: Collection[int]) -> tuple[Panel, ...]:
+    """Draw Head Impact, its chance level, the gap, and the untrained twin where there is one."""
+    values = scores.values
+    twin = twin_values(scores)
+    shared = highest(values["head_impact"], values["null_mean"], *([twin] if twin is not None else []))
+    reach = highest(values["gap"], size_only=True)
+    texts = head_texts(scores)
+    marked = beyond_chance(values["q"])
+
+    def panel(title: str, note: str, array: np.ndarray, *, scale: Scale = "sequential", dots: bool = False) -> Panel:
+        low, high = (0.0, shared) if scale == "sequential" else (-reach, reach)
+        label = f"{title}, a map of {array.shape[0]} layers by {array.shape[1]} heads; {note}. The table below has its numbers."
+        shown = HeadMapPanel(values=array, low=low, high=high, scale=scale, label=label)
+        picture = render_head_map(
+            shown, tooltips=texts, marked=marked if dots else None, chosen_layers=chosen_layers
+        )
+        return Panel(title, note, picture, render_scale(shown))
+
+    panels = [
+        panel("Head Impact", "overlap with the key object", values["head_impact"], dots=True),
+        panel("Chance", "overlap with other pictures’ objects", values["null_mean"]),
+        panel("Gap", "Head Impact minus chance", values["gap"], scale="signed"),
+    ]
+    if twin is not None:
+        panels.append(panel("Untrained twin", "the same with random weights", twin))
+    return tuple(panels)
+
+
+def map_caption(scores: Any, *, chosen_layers: Collection[int]) -> str:
+    """Explain the maps."""
+    values = scores.values["head_impact"]
+    parts = [
+        "One square per attention head, layers from the first (top) to the last.",
+        f"A dot marks a head beyond chance (q ≤ {LEVEL} after Benjamini–Hochberg over all heads).",
+    ]
+    if not np.isfinite(values).all():
+        parts.append("Hatched heads have no score: they see too little of the picture.")
+    if chosen_layers:
+        parts.append("The numbers of the chosen layers are set in orange.")
+    parts.append(f"Scored on {wording.plural(scores.counts['used'], 'sample')}.")
+    return " ".join(parts)
+
+
+def head_texts(scores: Any) -> list[list[str]]:
+    """Write the tooltip of every head."""
+    num_layers, num_heads = scores.values["head_impact"].shape
+    return [[_head_text(scores, layer, head) for head in range(num_heads)] for layer in range(num_layers)]
+
+
+def head_table(scores: Any) -> Table:
+    """List every head with its numbers."""
+    num_layers, num_heads = scores.values["head_impact"].shape
+    rows = tuple(
+        Row(f"layer {layer}, head {head}", _cells(scores.values, (layer, head)))
+        for layer in range(num_layers)
+        for head in range(num_heads)
+    )
+    return Table("Head Impact of every head", ("Head", "Head Impact", "Chance", "Gap", "z", "q"), rows)
+
+
+def layer_table(scores: Any, *, chosen_layers: Collection[int]) -> Table:
+    """List every layer with its numbers."""
+    rows = tuple(
+        Row(f"layer {layer}", _cells(scores.layer_values, (layer,)), is_top=layer in chosen_layers)
+        for layer in range(len(scores.layer_values["head_impact"]))
+    )
+    return Table("Head Impact of every layer", ("Layer", "Head Impact", "Chance", "Gap", "z", "q"), rows)
+
+
+def layer_bars(scores: Any, *, chosen_layers: Collection[int]) -> Drawings:
+    """Draw the layers' Head Impact twice, for a desk and for a phone."""
+    values = scores.layer_values
+    bars = LayerBars(
+        values=values["head_impact"],
+        chance=values["null_mean"],
+        low=values["null_mean"] + values["gap_low"],
+        high=values["null_mean"] + values["gap_high"],
+        twin=twin_layer_values(scores),
+        baselines=baseline_lines(scores),
+        tooltips=[_layer_text(scores, layer) for layer in range(len(values["head_impact"]))],
+        label="Head Impact of each layer beside its chance level; the table below has its numbers.",
+    )
+    return Drawings(
+        broad=render_layer_bars(bars, width=BROAD, chosen_layers=chosen_layers),
+        narrow=render_layer_bars(bars, width=NARROW, chosen_layers=chosen_layers),
+    )
+
+
+def bar_legend(scores: Any, *, chosen_layers: Collection[int]) -> tuple[LegendKey, ...]:
+    """List what the marks of the layer bars mean, only those that are there."""
+    keys = []
+    if chosen_layers:
+        keys.append(_key(element("rect", class_="bar chosen", x=3, y=1, width=12, height=13), "chosen layer"))
+    keys += [
+        _key(element("rect", class_="bar plain", x=3, y=1, width=12, height=13), "other layer" if chosen_layers else "layer"),
+        _key(element("line", class_="interval", x1=9, x2=9, y1=0, y2=14), "95 % interval"),
+        _key(element("line", class_="chance", x1=0, x2=18, y1=7, y2=7), "chance"),
+    ]
+    if twin_layer_values(scores) is not None:
+        keys.append(_key(element("path", class_="twin", d="M4.5 7L9 2.5L13.5 7L9 11.5Z"), "untrained twin"))
+    for index, name in enumerate(baseline_lines(scores)):
+        keys.append(_key(element("line", class_=f"baseline b{index % 2}", x1=0, x2=18, y1=7, y2=7), name))
+    return tuple(keys)
+
+
+def twin_values(scores: Any) -> np.ndarray | None:
+    """Give the untrained twin's Head Impact by head, where it was scored."""
+    return None if scores.baseline is None else scores.baseline.values["head_impact"]
+
+
+def twin_layer_values(scores: Any) -> np.ndarray | None:
+    """Give the untrained twin's Head Impact by layer, where it was scored."""
+    return None if scores.baseline is None else scores.baseline.layer_values["head_impact"]
+
+
+def baseline_lines(scores: Any) -> dict[str, float]:
+    """Give the baselines that need no model, by the name shown."""
+    names = {"uniform": "looking everywhere alike", "centre": "looking at the centre"}
+    return {names.get(name, name): float(value) for name, value in (scores.baselines or {}).items()}
+
+
+def _cells(values: Any, place: tuple[int, ...]) -> tuple[Cell, ...]:
+    """Write one head's or layer's numbers."""
+    low, high = float(values["gap_low"][place]), float(values["gap_high"][place])
+    return (
+        Cell(wording.number(float(values["head_impact"][place]), digits=3)),
+        Cell(wording.number(float(values["null_mean"][place]), digits=3)),
+        Cell(wording.signed(float(values["gap"][place]), digits=3), wording.interval(low, high, digits=3, sign=True)),
+        Cell(wording.number(float(values["z"][place]), digits=1)),
+        Cell(wording.probability(float(values["q"][place]))),
+    )
+
+
+def _head_text(scores: Any, layer: int, head: int) -> str:
+    """Write one head's tooltip."""
+    return f"layer {layer}, head {head}: {_numbers(scores.values, (layer, head))}"
+
+
+def _layer_text(scores: Any, layer: int) -> str:
+    """Write one layer's tooltip."""
+    return f"layer {layer}: {_numbers(scores.layer_values, (layer,))}"
+
+
+def _numbers(values: Any, place: tuple[int, ...]) -> str:
+    """Write Head Impact, chance, gap with interval, and q in a row."""
+    value = float(values["head_impact"][place])
+    if not np.isfinite(value):
+        return "no score"
+    gap = wording.signed(float(values["gap"][place]))
+    ends = wording.interval(float(values["gap_low"][place]), float(values["gap_high"][place]), sign=True)
+    chance = wording.number(float(values["null_mean"][place]))
+    q = wording.probability(float(values["q"][place]))
+    return f"HI {wording.number(value)}, chance {chance}, gap {gap} ({ends}), q {q}"
+
+
+def _key(mark: Markup, name: str) -> LegendKey:
+    """Draw a swatch of the legend."""
+    return LegendKey(element("svg", mark, viewBox="0 0 18 14", aria_hidden="true"), name)

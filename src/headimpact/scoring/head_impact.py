@@ -1,0 +1,217 @@
+"""Head Impact: how far the image tokens a head attends to are the key object's."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from headimpact.core.errors import UnknownNameError
+from headimpact.core.registry import unknown_name_message
+from headimpact.scoring.binarization import above_mean, above_otsu, above_quantile
+from headimpact.scoring.key_tokens import key_tokens, token_weights
+from headimpact.scoring.ties import expected_tied_iou
+
+RULES = ("area", "mean", "quantile", "otsu", "soft")
+"""Ways to turn attention into a predicted region; `area` is the default."""
+
+BLOCK_CELLS = 2**21
+
+
+def head_impact(
+    maps: Float[Tensor, "layers heads image_tokens"],
+    coverage: Float[Tensor, "masks image_tokens"],
+    areas: Float[Tensor, " image_tokens"],
+    *,
+    rule: str = "area",
+    k: float = 1.0,
+    quantile: float = 0.8,
+    views: Int[Tensor, " image_tokens"] | None = None,
+) -> Float[Tensor, "masks layers heads"]:
+    """Score every head of one sample against several masks: IoU of attended and key tokens.
+
+    Sizes are areas on the image plane. With rule `area`, P is the tokens of highest attention up to
+    exactly the area of M, the last one taken in part where areas differ; tokens tied at the cut are drawn
+    at random for the places left and the IoU is averaged over the draws (`ties.py`). |P| = |M|, so
+    IoU = I / (2|M| - I). The rules `mean`, `quantile` and `otsu` cut at a threshold of the head's own
+    (`binarization.py`); `soft` is sum w min(p, m) / sum w max(p, m) with p = A / max A and the coverage m
+    itself. The head is sorted once; each mask then costs a comparison over its own tokens.
+
+    Args:
+        maps: Attention to the image tokens, averaged over response rows; at least 0.
+        coverage: Share of each token's area that a mask covers: the sample's own and its donors'.
+        areas: Area of each token on the image plane; 0 for tokens without a place there.
+        rule: One of `RULES`.
+        k: Factor of the rule `mean`.
+        quantile: Quantile of the rule `quantile`.
+        views: Label of each token where a picture enters whole and in tiles; each view is scored by
+            itself and views are averaged by the area they see. One view if left out.
+
+    Returns:
+        IoU in [0, 1] in single precision, 1 where the head looks at the key object and nowhere else; NaN
+        for masks that say nothing on this grid (`key_tokens`) and for heads with NaN in their map. Higher
+        is better.
+
+    Raises:
+        UnknownNameError: If the rule is not known.
+        OptionError: If the number that the rule uses (k or quantile) is out of range.
+
+    Source: Sergeev & Kotelnikov, arXiv 2511.23375; the paper's binarisation is not known, these rules are
+    options of ours.
+
+    Example:
+        >>> maps = torch.tensor([[[0.1, 0.6, 0.2, 0.1]]])
+        >>> coverage = torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]])
+        >>> [round(iou, 4) for iou in head_impact(maps, coverage, torch.ones(4)).flatten().tolist()]
+        [1.0, 0.3333]
+    """
+    if rule not in RULES:
+        raise UnknownNameError(unknown_name_message("binarisation rule", rule, RULES))
+    labels = torch.zeros_like(areas, dtype=torch.long) if views is None else views
+    weights = token_weights(areas)
+    rows = maps.flatten(0, 1)
+    total = torch.zeros(coverage.shape[0], rows.shape[0], dtype=weights.dtype, device=maps.device)
+    seen = torch.zeros(coverage.shape[0], dtype=weights.dtype, device=maps.device)
+    for label in labels[weights > 0].unique().tolist():
+        chosen = ((weights > 0) & (labels == label)).nonzero()[:, 0]
+        found = key_tokens(coverage[:, chosen], areas[chosen])
+        usable = torch.tensor([reason is None for reason in found.skipped], device=maps.device)
+        kept = usable.nonzero()[:, 0]
+        iou = _view_iou(
+            rows[:, chosen], found.inside[kept], coverage[kept][:, chosen], areas[chosen], (rule, k, quantile)
+        )
+        share = areas[chosen].to(weights.dtype).sum()
+        total[kept] += share * iou
+        seen[kept] += share
+    scores = torch.where(seen[:, None] > 0, total / seen[:, None].clamp(min=1e-300), torch.nan)
+    scores[:, rows.isnan().any(dim=1)] = torch.nan
+    return scores.to(torch.float32).unflatten(1, maps.shape[:2])
+
+
+def skip_reasons(
+    coverage: Float[Tensor, "masks image_tokens"],
+    areas: Float[Tensor, " image_tokens"],
+    *,
+    views: Int[Tensor, " image_tokens"] | None = None,
+) -> tuple[str | None, ...]:
+    """Say per mask why it cannot be scored on this grid, or None where `head_impact` gives a number.
+
+    Args:
+        coverage: Share of each token's area that a mask covers.
+        areas: Area of each token on the image plane.
+        views: As for `head_impact`; a mask is skipped where every view skips it, for the first's reason.
+
+    Returns:
+        `cropped_away`, `covers_too_much` or None, per mask.
+    """
+    if views is None or not bool((areas > 0).any()):
+        return key_tokens(coverage, areas).skipped
+    per_view = [
+        key_tokens(coverage[:, views == label], areas[views == label]).skipped
+        for label in views[areas > 0].unique().tolist()
+    ]
+    return tuple(None if None in reasons else reasons[0] for reasons in zip(*per_view, strict=True))
+
+
+def _view_iou(
+    rows: Float[Tensor, "rows image_tokens"],
+    inside: Bool[Tensor, "masks image_tokens"],
+    coverage: Float[Tensor, "masks image_tokens"],
+    areas: Float[Tensor, " image_tokens"],
+    options: tuple[str, float, float],
+) -> Float[Tensor, "masks rows"]:
+    """Score one view in blocks of heads, so that memory stays bounded."""
+    rule, k, quantile = options
+    score_block: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "area": lambda maps, weights: _area_iou(maps, inside, weights),
+        "soft": lambda maps, weights: _soft_iou(maps, coverage, weights),
+        "mean": lambda maps, weights: _region_iou(above_mean(maps, weights, k=k), inside, weights),
+        "quantile": lambda maps, weights: _region_iou(
+            above_quantile(maps, weights, quantile=quantile), inside, weights
+        ),
+        "otsu": lambda maps, weights: _region_iou(above_otsu(maps, weights), inside, weights),
+    }
+    weights = token_weights(areas)
+    block = max(1, BLOCK_CELLS // max(rows.shape[1], inside.shape[0], 1))
+    blocks = rows.float().nan_to_num(nan=0.0).split(block)
+    return torch.cat([score_block[rule](maps, weights) for maps in blocks]).T
+
+
+def _area_iou(
+    maps: Float[Tensor, "rows image_tokens"],
+    inside: Bool[Tensor, "masks image_tokens"],
+    weights: Float[Tensor, " image_tokens"],
+) -> Float[Tensor, "rows masks"]:
+    """Score the tokens of highest attention up to the area of each mask."""
+    sizes = inside.to(weights.dtype) @ weights
+    ordered, order = maps.sort(dim=1, descending=True)
+    filled = weights[order].cumsum(dim=1)
+    goal = sizes.expand(maps.shape[0], -1).contiguous()
+    cut = torch.searchsorted(filled, goal).clamp(max=maps.shape[1] - 1)
+    threshold = ordered.gather(1, cut)
+    ascending = -ordered
+    first = torch.searchsorted(ascending, -threshold)
+    last = torch.searchsorted(ascending, -threshold, right=True)
+    through = filled.gather(1, last - 1)
+    above = torch.where(first > 0, filled.gather(1, (first - 1).clamp(min=0)), 0.0)
+    hits_above, hits_tied = _hits(maps, inside, weights, threshold)
+    places = goal - above
+    tied_area = through - above
+    expected = hits_above + places * hits_tied / tied_area
+    iou = expected / (2 * goal - expected)
+    open_ = (last - first > 1) & (hits_tied > 0) & (hits_tied < tied_area) & (places < tied_area)
+    if bool(open_.any()):
+        tied = (last - first)[open_].to(weights.dtype)
+        unit = tied_area[open_] / tied
+        iou[open_] = expected_tied_iou(
+            certain=hits_above[open_],
+            unit=unit,
+            tied=tied,
+            hits=hits_tied[open_] / unit,
+            places=places[open_] / unit,
+            size=goal[open_],
+        )
+    return iou
+
+
+def _hits(
+    maps: Float[Tensor, "rows image_tokens"],
+    inside: Bool[Tensor, "masks image_tokens"],
+    weights: Float[Tensor, " image_tokens"],
+    threshold: Float[Tensor, "rows masks"],
+) -> tuple[Float[Tensor, "rows masks"], Float[Tensor, "rows masks"]]:
+    """Sum each mask's area above each head's cut, and at it."""
+    by_token = maps.T.contiguous()
+    above = torch.empty_like(threshold, dtype=weights.dtype)
+    level = torch.empty_like(above)
+    for mask_idx in range(inside.shape[0]):
+        tokens = inside[mask_idx].nonzero()[:, 0]
+        values, limit = by_token[tokens], threshold[:, mask_idx]
+        above[:, mask_idx] = weights[tokens] @ (values > limit).to(weights.dtype)
+        level[:, mask_idx] = weights[tokens] @ (values == limit).to(weights.dtype)
+    return above, level
+
+
+def _region_iou(
+    region: Bool[Tensor, "rows image_tokens"],
+    inside: Bool[Tensor, "masks image_tokens"],
+    weights: Float[Tensor, " image_tokens"],
+) -> Float[Tensor, "rows masks"]:
+    """Score regions that do not depend on the mask."""
+    predicted = region.to(weights.dtype) * weights
+    covered = predicted @ inside.to(weights.dtype).T
+    sizes = inside.to(weights.dtype) @ weights
+    return covered / (predicted.sum(dim=1)[:, None] + sizes - covered)
+
+
+def _soft_iou(
+    maps: Float[Tensor, "rows image_tokens"],
+    coverage: Float[Tensor, "masks image_tokens"],
+    weights: Float[Tensor, " image_tokens"],
+) -> Float[Tensor, "rows masks"]:
+    """Score attention relative to its maximum against coverage, without any cut."""
+    precise = maps.to(weights.dtype)
+    relative = precise / precise.amax(dim=1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+    shares = coverage.to(weights.dtype)
+    common = torch.stack([torch.minimum(relative, share) @ weights for share in shares], dim=1)
+    return common / ((relative @ weights)[:, None] + (shares @ weights) - common)

@@ -1,0 +1,146 @@
+"""Data folders from the command line: make scenes, check a folder, read one for a stage."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from headimpact.core.artifacts import write_json
+from headimpact.core.errors import DataFormatError, OptionError
+from headimpact.core.registry import unknown_name_message
+from headimpact.data.checks import check_folder
+from headimpact.data.dataset import KeyObjectDataset
+from headimpact.data.formats import read_dataset
+from headimpact.workflows.answers import print_answer
+from headimpact.workflows.configs import BuildScenesConfig, DataOptions, ValidateConfig
+
+SPLITS = ("calibration", "train", "validation", "test")
+GENERAL_PROMPT = "Describe the picture."
+"""Prompt where neither the user nor the data set gives one."""
+
+
+def read_split(config: DataOptions, *, split: str, seed: int) -> KeyObjectDataset:
+    """Read a data folder, check all of it, and take one split of it.
+
+    Args:
+        config: The data options of a command.
+        split: Name of the split, or `all`.
+        seed: Seed of the split of a folder that has none, and of `limit`.
+
+    Returns:
+        The pictures of the split that say something; others are counted in its `skipped`.
+
+    Raises:
+        DataFormatError: If the folder has faults, or no picture is left.
+        OptionError: If a number is out of range.
+        UnknownNameError: If the folder has no such split.
+    """
+    if config.limit is not None and config.limit < 1:
+        raise OptionError(f"--limit is {config.limit}; expected 1 or more.")
+    whole = read_dataset(config.data, skip_bad=config.skip_bad, seed=seed)
+    dataset = whole.split(split)
+    if config.limit is not None:
+        dataset = dataset.limit(config.limit, seed)
+    if not len(dataset):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in whole.skipped.items()) or "no picture at all"
+        raise DataFormatError(
+            f"No picture left in {config.data} (split {split!r}): {reasons}. "
+            "A picture needs a caption and an annotated object."
+        )
+    return dataset
+
+
+def prompt_for(config: DataOptions, dataset: KeyObjectDataset) -> str:
+    """Choose the prompt: the user's, else the data set's, else the general one."""
+    return config.prompt or next((s.prompt for s in dataset if s.prompt), None) or GENERAL_PROMPT
+
+
+def build_scenes_command(config: BuildScenesConfig) -> None:
+    """Write a folder of scenes.
+
+    Raises:
+        OptionError: If no picture or a negative number of pictures is asked for.
+        OutputInUseError: If the folder holds something and `--overwrite` is off.
+        UnknownNameError: If the task is unknown.
+    """
+    from headimpact.embedded.scenes import TASKS, build_scenes
+
+    if config.task not in TASKS:
+        raise OptionError(unknown_name_message("task", config.task, TASKS))
+    counts = scene_counts(config)
+    if not config.dry_run:
+        build_scenes(config.out, task=config.task, counts=counts, seed=config.seed, overwrite=config.overwrite)
+    made = ", ".join(f"{count} {split}" for split, count in counts.items())
+    verb = "would write" if config.dry_run else "wrote"
+    print_answer(
+        [f"{verb} {sum(counts.values())} scenes of task {config.task!r} ({made})", f"folder: {config.out}"],
+        {"out": str(config.out), "task": config.task, "counts": counts},
+        as_json=config.json,
+    )
+
+
+def scene_counts(config: BuildScenesConfig) -> dict[str, int]:
+    """Give the number of pictures of each split.
+
+    `--count` is spread over the splits in proportion to the four counts, largest remainders first.
+
+    Raises:
+        OptionError: If no picture or a negative number of pictures is asked for.
+    """
+    counts = {split: int(getattr(config, split)) for split in SPLITS}
+    if min(counts.values()) < 0 or sum(counts.values()) == 0 or (config.count is not None and config.count < 1):
+        raise OptionError(f"Number of scenes: given {counts}, --count {config.count}; expected at least one.")
+    if config.count is None:
+        return {split: count for split, count in counts.items() if count}
+    exact = {split: config.count * count / sum(counts.values()) for split, count in counts.items()}
+    spread = {split: int(value) for split, value in exact.items()}
+    by_remainder = sorted(SPLITS, key=lambda split: spread[split] - exact[split])
+    for split in by_remainder[: config.count - sum(spread.values())]:
+        spread[split] += 1
+    return {split: count for split, count in spread.items() if count}
+
+
+def validate_command(config: ValidateConfig) -> int:
+    """List every fault of a folder and what would be skipped.
+
+    Returns:
+        0 where the folder is sound, 1 where there are faults.
+
+    Raises:
+        DataFormatError: If the folder is of no known format.
+    """
+    faults = check_folder(config.data)
+    if faults:
+        lines = [str(fault) for fault in faults]
+        print_answer(
+            [*lines, f"{len(faults)} faults in {config.data}"],
+            {"faults": lines},
+            as_json=config.json,
+        )
+        return 1
+    dataset = read_dataset(config.data)
+    skipped = dict(dataset.skipped)
+    splits = split_sizes(dataset)
+    print_answer(
+        [
+            f"{config.data} is sound: {len(dataset)} pictures with captions and a key object",
+            *(f"  split {name}: {count}" for name, count in splits.items()),
+            *(f"  skipped, {reason}: {count}" for reason, count in skipped.items()),
+        ],
+        {"faults": [], "used": len(dataset), "skipped": skipped, "splits": splits},
+        as_json=config.json,
+    )
+    return 0
+
+
+def split_sizes(dataset: KeyObjectDataset) -> dict[str, int]:
+    """Count pictures by split, in order of appearance; pictures without one count as `(none)`."""
+    sizes: dict[str, int] = {}
+    for sample in dataset:
+        name = sample.split or "(none)"
+        sizes[name] = sizes.get(name, 0) + 1
+    return sizes
+
+
+def write_split(out: Path, dataset: KeyObjectDataset, *, split: str) -> None:
+    """Write which pictures a run used, so that a later stage can prove there is no overlap."""
+    ids: Sequence[str] = [sample.image_id for sample in dataset]
+    write_json(out / "split.json", {"split": split, "fingerprint": dataset.fingerprint, "image_ids": ids}, schema="split/1")

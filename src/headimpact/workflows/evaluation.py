@@ -1,0 +1,204 @@
+"""Evaluate: a model, with or without an adapter, speaks about a split; what it says is measured."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from headimpact.core.errors import DataFormatError
+from headimpact.core.provenance import hash_texts
+from headimpact.data.dataset import KeyObjectDataset
+from headimpact.evaluation.evaluate import evaluate_predictions
+from headimpact.evaluation.prediction_parts import PredictionParts
+from headimpact.evaluation.requests import ResponseRequest, split_blocks
+from headimpact.evaluation.results import METRICS_FILE, CaptionMetrics, write_metrics
+from headimpact.workflows.answers import print_answer
+from headimpact.workflows.configs import EvaluateConfig
+from headimpact.workflows.dataset import prompt_for, read_split, write_split
+from headimpact.workflows.run_folder import claim_run, write_provenance
+
+if TYPE_CHECKING:
+    from headimpact.models.loading import LoadedModel
+
+BASE_ARM: Mapping[str, Any] = {
+    "strategy": "base",
+    "layers": [],
+    "draw": 0,
+    "seed": 0,
+    "trainable_parameters": 0,
+    "trainable_share": 0.0,
+}
+
+
+def evaluate_command(config: EvaluateConfig) -> None:
+    """Generate captions for a split, measure them, write both.
+
+    Raises:
+        HeadImpactError: If an input is wrong; nothing is written then.
+    """
+    adapter, arm, used = describe_adapter(config.adapter)
+    check_metric_names(config)
+    dataset = read_split(config, split=config.split, seed=config.seed)
+    prompt = prompt_for(config, dataset)
+    if config.dry_run:
+        print_answer(
+            ["dry run, nothing was written", f"pictures: {len(dataset)}", f"prompt: {prompt}", f"arm: {arm['strategy']}"],
+            {"pictures": len(dataset), "prompt": prompt, "arm": arm},
+            as_json=config.json,
+        )
+        return
+    if claim_run(config, done_file=METRICS_FILE):
+        print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
+        return
+    from headimpact.models.loading import load_model
+
+    loaded = load_model(
+        config.model,
+        adapter=adapter,
+        revision=config.revision,
+        device=config.device,
+        dtype=config.dtype,
+        attn_implementation=config.attn_implementation,
+    )
+    metrics = evaluate_model(loaded, dataset, config=config, prompt=prompt, arm=arm, used=used)
+    lines = [f"{name}: {value:.4f}" for name, value in metrics.values.items()]
+    lines += [f"{name}: left out, {reason}" for name, reason in metrics.left_out.items()]
+    print_answer(
+        [*lines, f"predictions: {config.out / 'predictions.jsonl'}"],
+        {"metrics": dict(metrics.values), "n": metrics.n, "out": str(config.out)},
+        as_json=config.json,
+    )
+
+
+def evaluate_model(
+    loaded: "LoadedModel",
+    dataset: KeyObjectDataset,
+    *,
+    config: EvaluateConfig,
+    prompt: str,
+    arm: Mapping[str, Any],
+    used: Mapping[str, list[str]],
+) -> CaptionMetrics:
+    """Generate block by block into the run's folder, then measure.
+
+    Args:
+        loaded: The model, its adapter already on it.
+        dataset: The pictures.
+        config: Options; `out` is the run's folder.
+        prompt: What is asked about every picture.
+        arm: What this run is in a comparison.
+        used: Hashes of the pictures `scored` and `tuned` on.
+
+    Returns:
+        What was measured; it is in `metrics.json` too.
+    """
+    from headimpact.evaluation.generation import generate_responses
+
+    generation = {"max_new_tokens": config.max_new_tokens, "num_beams": config.num_beams}
+    blocks = split_blocks(response_requests(dataset, prompt=prompt), block_size=config.batch_size)
+    parts = PredictionParts(
+        config.out, blocks, options={**generation, "model": loaded.name, "adapter": str(loaded.adapter)}
+    )
+    missing = parts.missing()
+    with tqdm(total=len(blocks), initial=len(blocks) - len(missing), desc="evaluate", unit="batch", leave=False) as bar:
+        for index, predictions in generate_responses(loaded, blocks, indices=missing, **generation):
+            parts.write(index, predictions)
+            bar.update()
+    metrics = evaluate_predictions(parts.merge(), metrics=config.metrics, tokenizer=config.tokenizer)
+    write_split(config.out, dataset, split=config.split)
+    write_provenance(
+        config.out,
+        command="evaluate",
+        model=loaded.name,
+        revision=loaded.revision,
+        device=str(loaded.device),
+        dtype=str(loaded.dtype).removeprefix("torch."),
+        data_fingerprint=dataset.fingerprint,
+    )
+    write_metrics(
+        config.out,
+        metrics,
+        identity={
+            "model": loaded.name,
+            "revision": loaded.revision,
+            "data_fingerprint": dataset.fingerprint,
+            "prompt": prompt,
+            "split": config.split,
+            "generation": generation,
+        },
+        arm=arm,
+        used_image_hashes={**used, "tested": [hash_texts([sample.image_id]) for sample in dataset]},
+    )
+    return metrics
+
+
+def response_requests(dataset: KeyObjectDataset, *, prompt: str) -> tuple[ResponseRequest, ...]:
+    """Turn pictures into what is asked of the model and measured afterwards."""
+    return tuple(
+        ResponseRequest(
+            image_id=sample.image_id,
+            load_image=sample.load_image,
+            prompt=prompt,
+            references=sample.captions,
+            names=tuple(name for item in sample.key_objects for name in item.names),
+        )
+        for sample in dataset
+    )
+
+
+def describe_adapter(folder: Path | None) -> tuple[Path | None, dict[str, Any], dict[str, list[str]]]:
+    """Find an adapter and what its tuning run tells of it.
+
+    Args:
+        folder: Run folder of `tune`, or a PEFT adapter folder, or None for the base model.
+
+    Returns:
+        The PEFT folder, what the run is in a comparison, and hashes of the pictures used before.
+
+    Raises:
+        DataFormatError: If there is no adapter in the folder.
+    """
+    if folder is None:
+        return None, dict(BASE_ARM), {}
+    adapter = folder / "adapter" if (folder / "adapter").is_dir() else folder
+    if not (adapter / "adapter_config.json").is_file():
+        raise DataFormatError(
+            f"No adapter at {folder}: expected adapter_config.json there or in its folder adapter/. "
+            "Pass the --out of headimpact tune, or a PEFT adapter."
+        )
+    for record in (folder / "tuning.json", folder.parent / "tuning.json"):
+        if record.is_file():
+            return adapter, *_read_record(json.loads(record.read_text(encoding="utf-8")))
+    return adapter, {**BASE_ARM, "strategy": "adapter"}, {}
+
+
+def check_metric_names(config: EvaluateConfig) -> None:
+    """Refuse unknown metrics and tokenizers before a model loads.
+
+    Raises:
+        UnknownNameError: If a name is in no table.
+    """
+    from headimpact.evaluation.metrics import METRICS
+    from headimpact.evaluation.tokenizers import TOKENIZERS
+
+    for name in config.metrics:
+        METRICS[name]
+    TOKENIZERS[config.tokenizer]
+
+
+def _read_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Turn a tuning record into an arm and the pictures it used."""
+    selection = record["selection"]
+    arm = {
+        "strategy": selection["strategy"],
+        "layers": selection["layers"],
+        "draw": selection.get("draw", 0),
+        "seed": record["options"]["seed"],
+        "num_layers": selection["architecture"]["num_layers"],
+        "trainable_parameters": record["trainable_parameters"],
+        "trainable_share": record["trainable_share"],
+        "selection": selection,
+    }
+    return arm, {"tuned": record["image_hashes"], "scored": selection.get("scored_image_hashes", [])}

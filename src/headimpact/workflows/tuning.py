@@ -1,0 +1,155 @@
+"""Tune: a selection and a data folder become a PEFT adapter."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from headimpact.core.errors import DataFormatError, OptionError
+from headimpact.core.provenance import hash_file
+from headimpact.data.dataset import KeyObjectDataset
+from headimpact.selection.selection import Selection
+from headimpact.tuning.examples import TuningExample
+from headimpact.tuning.options import TuningOptions
+from headimpact.tuning.parameters import count_lora_parameters
+from headimpact.workflows.answers import print_answer
+from headimpact.workflows.configs import TuneConfig
+from headimpact.workflows.dataset import prompt_for, read_split, write_split
+from headimpact.workflows.run_folder import claim_run, write_provenance
+
+SELECTION_FILE = "selection.json"
+DONE_FILE = "tuning.json"
+
+
+def tune_command(config: TuneConfig) -> None:
+    """Tune the chosen layers and save the adapter.
+
+    Raises:
+        HeadImpactError: If an input is wrong; nothing is written then.
+    """
+    options = tuning_options(config)
+    selection = Selection.read(selection_file(config.selection))
+    planned = count_lora_parameters(
+        selection.architecture, selection.layers, r=config.r, target_modules=config.target_modules
+    )
+    dataset = read_split(config, split=config.split, seed=config.seed)
+    prompt = prompt_for(config, dataset)
+    examples = tuning_examples(dataset, prompt=prompt, captions_per_image=config.captions_per_image)
+    plan = [
+        f"layers: {' '.join(map(str, selection.layers))}",
+        f"trainable: {planned}",
+        f"examples: {len(examples)} from {len(dataset)} pictures, {options.count_steps(len(examples))} steps",
+    ]
+    content = {
+        "layers": list(selection.layers),
+        "trainable_parameters": planned.trainable,
+        "trainable_share": planned.share,
+        "examples": len(examples),
+    }
+    if config.dry_run:
+        print_answer(["dry run, nothing was written", *plan], content, as_json=config.json)
+        return
+    if claim_run(config, done_file=DONE_FILE):
+        print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
+        return
+    result = _tune(config, options, selection, dataset, examples)
+    print_answer(
+        [*plan, f"loss: {result[0]:.4f} -> {result[1]:.4f}", f"adapter: {config.out / 'adapter'}"],
+        {**content, "first_loss": result[0], "last_loss": result[1], "adapter": str(config.out / "adapter")},
+        as_json=config.json,
+    )
+
+
+def tuning_options(config: TuneConfig) -> TuningOptions:
+    """Unpack a config into what the kernel takes.
+
+    Raises:
+        OptionError: If a number is outside its range.
+        UnknownNameError: If the schedule is unknown.
+    """
+    return TuningOptions(
+        max_steps=config.max_steps,
+        learning_rate=config.learning_rate,
+        batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        warmup_steps=config.warmup_ratio,
+        weight_decay=config.weight_decay,
+        lr_scheduler_type=config.lr_scheduler_type,
+        seed=config.seed,
+        r=config.r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=tuple(config.target_modules),
+    )
+
+
+def tuning_examples(
+    dataset: KeyObjectDataset, *, prompt: str, captions_per_image: int = 1
+) -> tuple[TuningExample, ...]:
+    """Turn pictures into what is learned: each of the first captions as an answer to the prompt.
+
+    Raises:
+        OptionError: If `captions_per_image` is below 1.
+    """
+    if captions_per_image < 1:
+        raise OptionError(f"--captions-per-image is {captions_per_image}; expected 1 or more.")
+    return tuple(
+        TuningExample(image_id=sample.image_id, load_image=sample.load_image, prompt=prompt, answer=caption)
+        for sample in dataset
+        for caption in sample.captions[:captions_per_image]
+    )
+
+
+def selection_file(path: Path) -> Path:
+    """Find `selection.json` in a folder, or take the file itself.
+
+    Raises:
+        DataFormatError: If there is none.
+    """
+    found = path / SELECTION_FILE if path.is_dir() else path
+    if not found.is_file():
+        raise DataFormatError(f"No selection at {path}: expected {SELECTION_FILE}. Run headimpact select first.")
+    return found
+
+
+def _tune(
+    config: TuneConfig,
+    options: TuningOptions,
+    selection: Selection,
+    dataset: KeyObjectDataset,
+    examples: Sequence[TuningExample],
+) -> tuple[float, float]:
+    """Load the model, tune, write everything; give the first and the last loss."""
+    from headimpact.models.loading import load_model
+    from headimpact.tuning.language_inputs import LanguageInputCache, offers_language_inputs
+    from headimpact.tuning.training import tune_adapter
+
+    loaded = load_model(
+        config.model,
+        revision=config.revision,
+        device=config.device,
+        dtype=config.dtype,
+        attn_implementation=config.attn_implementation,
+    )
+    keeps = config.cache_language_inputs and offers_language_inputs(loaded)
+    selection.write(config.out / SELECTION_FILE)
+    write_split(config.out, dataset, split=config.split)
+    write_provenance(
+        config.out,
+        command="tune",
+        model=loaded.name,
+        revision=loaded.revision,
+        device=str(loaded.device),
+        dtype=str(loaded.dtype).removeprefix("torch."),
+        seed=config.seed,
+        data_fingerprint=dataset.fingerprint,
+        selection_hash=hash_file(config.out / SELECTION_FILE),
+    )
+    result = tune_adapter(
+        loaded,
+        examples,
+        selection,
+        options=options,
+        out=config.out,
+        cache=LanguageInputCache(loaded, examples) if keeps else None,
+        overwrite=True,
+    )
+    return result.losses[0], result.losses[-1]

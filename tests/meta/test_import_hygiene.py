@@ -1,0 +1,58 @@
+"""What must work where no model library is installed; the last test shows that these can fail."""
+
+import subprocess
+import sys
+
+import pytest
+
+BLOCKED = ("torch", "transformers", "peft", "accelerate")
+PREAMBLE = f"""
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {BLOCKED!r}:
+            raise ImportError(f"blocked: {{name}}")
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", PREAMBLE + code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["score", "--help"], ["tune", "--help"], ["demo", "--help"], ["list", "strategies"], ["list", "tasks"]],
+    ids=" ".join,
+)
+def test_help_and_lists_need_no_model_library(words):
+    done = run(f"from headimpact.cli.main import main\nraise SystemExit(main({words!r}))")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "headimpact",
+        "headimpact.data.formats",
+        "headimpact.scoring.head_scores",
+        "headimpact.selection.strategies",
+        "headimpact.evaluation.metrics",
+        "headimpact.comparison.table",
+        "headimpact.report.builder",
+        "headimpact.workflows.selection",
+        "headimpact.workflows.comparison",
+        "headimpact.workflows.report",
+        "headimpact.embedded.scenes",
+    ],
+)
+def test_a_module_imports_without_model_libraries(module):
+    done = run(f"import {module}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_blocker_blocks():
+    done = run("import headimpact.models.loading")
+    assert done.returncode != 0
+    assert "blocked: " in done.stderr

@@ -1,0 +1,92 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+from headimpact import __version__
+from headimpact.cli.main import COMMANDS, main, parse_config, split_command
+from headimpact.core.errors import DataFormatError, OptionError
+from headimpact.workflows.configs import CompareConfig, ScoreConfig
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"headimpact {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], [], ["-h"]], ids=["long", "nothing", "short"])
+def test_help_names_every_command(capsys, words):
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert all(" ".join(command) in out for command in COMMANDS)
+
+
+def test_help_of_a_group_names_its_commands(capsys):
+    assert main(["dataset", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "dataset validate" in out
+    assert "select" not in out.split("chance")[1].split("headimpact COMMAND")[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_every_option(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    for field in dataclasses.fields(COMMANDS[command][0]):
+        assert field.name.replace("_", "-") in out or field.name.upper() in out, field.name
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["scroe"], "Unknown command 'scroe'. Did you mean 'score'", id="near command"),
+        pytest.param(["--frobnicate"], "Unknown command '--frobnicate'", id="option first"),
+        pytest.param(["score", "--data", "d", "--out", "o"], "--model", id="missing"),
+        pytest.param(["score", "--modle", "m"], "--modle", id="unknown option"),
+        pytest.param(["compare", "a", "--out", "o", "--margin", "big"], "--margin", id="wrong kind"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(capsys, words, message):
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert error.startswith("headimpact: error: ")
+
+
+def test_flags_win_over_yaml_over_defaults(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("model: embedded\ndata: pictures\nbatch-size: 3\nseed: 7\nout: x\n")
+    config = parse_config(ScoreConfig, ["--config", str(path), "--seed", "9"], ["score"])
+    assert (config.model, config.data, config.batch_size, config.seed) == ("embedded", Path("pictures"), 3, 9)
+    assert config.donors == 64
+
+
+def test_yaml_lists_become_tuples(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("runs: [a, b]\nout: x\n")
+    assert parse_config(CompareConfig, ["--config", str(path)], ["compare"]).runs == (Path("a"), Path("b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(None, "Config file not found", id="missing"),
+        pytest.param("a: [", "as YAML", id="broken"),
+        pytest.param("- 1", "holds a list", id="no mapping"),
+        pytest.param("modle: x", "Unknown option 'modle'. Did you mean 'model'", id="unknown key"),
+    ],
+)
+def test_a_bad_config_file_is_named(tmp_path, text, message):
+    path = tmp_path / "run.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DataFormatError, match=message):
+        parse_config(ScoreConfig, ["--config", str(path)], ["score"])
+
+
+def test_an_incomplete_group_is_listed_not_run(capsys):
+    assert split_command(["dataset"]) == (None, [])
+    with pytest.raises(OptionError, match="Unknown command 'dataset bild'"):
+        split_command(["dataset", "bild"])

@@ -1,0 +1,37 @@
+import json
+
+import pytest
+from headimpact.core.architecture import ArchitectureSummary
+from headimpact.core.errors import DataFormatError
+
+SUMMARY = ArchitectureSummary(
+    model_type="llava",
+    num_layers=12,
+    num_heads=8,
+    num_key_value_heads=4,
+    head_dim=16,
+    hidden_size=128,
+    projections={"q_proj": (128, 128), "v_proj": (128, 64)},
+    attention_path="model.language_model.layers.{layer_idx}.self_attn",
+    total_parameters=3_000_000,
+)
+
+
+def test_module_names_are_full():
+    assert SUMMARY.module_name(3, "q_proj") == "model.language_model.layers.3.self_attn.q_proj"
+    with pytest.raises(KeyError, match="up_proj"):
+        SUMMARY.module_name(3, "up_proj")
+
+
+def test_json_round_trip():
+    assert ArchitectureSummary.from_json(json.loads(json.dumps(SUMMARY.to_json()))) == SUMMARY
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{}, {**SUMMARY.to_json(), "depth": 3}, {**SUMMARY.to_json(), "projections": {"q_proj": 3}}],
+    ids=["empty", "unknown field", "bad shape"],
+)
+def test_a_broken_block_is_refused(broken):
+    with pytest.raises(DataFormatError, match="Broken architecture block"):
+        ArchitectureSummary.from_json(broken)
