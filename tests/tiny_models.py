@@ -159,9 +159,7 @@ def save_llava_clip(folder: Path) -> None:
 def save_llava_padded(folder: Path) -> None:
     """LLaVA with a CLIP tower that pads to a square; no chat template."""
     tower = CLIPVisionConfig(**_tower_sizes(48))
-    processor = LlavaImageProcessorPil(
-        size={"shortest_edge": 48}, crop_size={"height": 48, "width": 48}, do_pad=True
-    )
+    processor = LlavaImageProcessorPil(size={"shortest_edge": 48}, crop_size={"height": 48, "width": 48}, do_pad=True)
     _llava(folder, tower=tower, image_processor=processor, class_tokens=1, template=None)
 
 
@@ -191,7 +189,9 @@ def _save_qwen(folder: Path, *, config_class: type, model_class: type, vision: d
             "vision_end_token_id": "<|vision_end|>",
         }.items()
     }
-    text = _qwen_text(len(tokenizer), bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    text = _qwen_text(
+        len(tokenizer), bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
     config = config_class(text_config=text, vision_config=vision, **ids)
     torch.manual_seed(0)
     model_class(config).save_pretrained(folder)

@@ -134,7 +134,8 @@ def check_comparable(runs: Sequence[EvaluatedRun]) -> None:
         IncompatibleRunsError: If there are fewer than two runs, a field of their identity differs (model,
             revision, data, task, prompt, split, pictures, generation options, tokenizer), two runs are the same
             arm, draw and seed, arms that choose layers differ in trainable parameters by more than 1 %, or
-            test pictures were scored or tuned on. The message names the field, the runs and the counts.
+            test pictures were scored or tuned on, or are not named. The message names the field, the runs
+            and the counts.
     """
     if len(runs) < 2:
         raise IncompatibleRunsError(f"Nothing to compare: got {len(runs)} finished run; expected at least two.")
@@ -212,10 +213,15 @@ def _check_unseen(runs: Sequence[EvaluatedRun]) -> None:
     """Refuse test pictures that any run was scored or tuned on.
 
     Raises:
-        IncompatibleRunsError: If there are such pictures.
+        IncompatibleRunsError: If there are such pictures, or a run does not say which it was tested on.
     """
     tested = frozenset().union(*(run.used.get("tested", frozenset()) for run in runs))
     for run in runs:
+        if not run.used.get("tested"):
+            raise IncompatibleRunsError(
+                f"Runs cannot be compared: used_image_hashes of {run.path.name} does not say which pictures it was "
+                "tested on, so overlap cannot be ruled out. Evaluate again."
+            )
         overlap = {use: len(tested & run.used.get(use, frozenset())) for use in ("scored", "tuned")}
         if any(overlap.values()):
             raise IncompatibleRunsError(

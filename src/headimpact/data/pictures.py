@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from headimpact.core.errors import DataFormatError
 
@@ -87,6 +87,16 @@ def turn_mask(mask: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(turned[orientation]()) if orientation in turned else mask
 
 
+def unturn_mask(mask: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn a mask of the upright picture back into the frame of the stored one: undoes `turn_mask`.
+
+    Example:
+        >>> unturn_mask(turn_mask(np.array([[1, 2, 3]]), 6), 6).tolist()
+        [[1, 2, 3]]
+    """
+    return turn_mask(mask, {6: 8, 8: 6}.get(orientation, orientation))
+
+
 def read_picture_facts(path: Path) -> PictureFacts:
     """Read a picture to its end and say how large it is and how it is turned.
 
@@ -154,7 +164,7 @@ def open_whole(path: Path) -> Image.Image:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataFormatError(_bomb_message(path, str(error))) from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         known = ", ".join(PICTURE_FORMATS)
         raise DataFormatError(f"Cannot read picture: {path} is broken or not one of {known}. Replace it.") from error
     except Exception as error:  # decoders of broken files raise whatever they stumble over
@@ -176,7 +186,11 @@ def _convert_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _refuse_float(image: Image.Image, path: Path) -> None:
-    """Refuse pixels without a fixed range."""
+    """Refuse pixels without a fixed range.
+
+    Raises:
+        DataFormatError: If the pixels are floats.
+    """
     if image.mode == "F":
         raise DataFormatError(
             f"Cannot show picture: {path} has float pixels, whose range is unknown. Save it with 8 bits a channel."
@@ -187,7 +201,7 @@ def _orientation(image: Image.Image) -> int:
     """Read the EXIF orientation; 1 where the file has none, an unknown one, or broken EXIF data."""
     try:
         value = image.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - broken EXIF data does not make a picture unreadable
+    except Exception:  # broken EXIF data does not make a picture unreadable
         return 1
     return value if isinstance(value, int) and value in TURNS else 1
 

@@ -11,9 +11,7 @@ SHARES: Mapping[str, float] = MappingProxyType({"calibration": 0.25, "train": 0.
 """Share of the pictures in each split."""
 
 
-def assign_splits(
-    image_ids: Iterable[str], *, seed: int = 0, shares: Mapping[str, float] = SHARES
-) -> dict[str, str]:
+def assign_splits(image_ids: Iterable[str], *, seed: int = 0, shares: Mapping[str, float] = SHARES) -> dict[str, str]:
     """Share pictures out among splits.
 
     Pictures are put in the order of a hash of seed and id, and this order is cut at the shares. So the

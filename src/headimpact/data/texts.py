@@ -8,24 +8,24 @@ _CONTROLS_BUT_LAYOUT = re.compile(rf"(?![\n\t])[{_HARMFUL}]")
 
 
 def clean_text(text: str) -> str:
-    """Strip stray blanks and replace control characters by a blank.
+    r"""Strip stray blanks and replace control characters by a blank.
 
     Control characters are line breaks, escape sequences' first character, marks that turn the direction
     of writing, and halves of surrogate pairs: what breaks a line-based file or a terminal.
 
     Example:
-        >>> clean_text(" A dog\\r\\non a\\x1b[31m mat. ")
+        >>> clean_text(" A dog\r\non a\x1b[31m mat. ")
         'A dog on a [31m mat.'
     """
     return _RUN_OF_CONTROLS.sub(" ", text).strip()
 
 
 def clean_prompt(text: str) -> str:
-    """Replace control characters by a blank but keep line breaks, tabs and outer blanks: they are meant.
+    r"""Replace control characters by a blank but keep line breaks, tabs and outer blanks: they are meant.
 
     Example:
-        >>> clean_prompt("Answer:\\n\\x00")
-        'Answer:\\n '
+        >>> clean_prompt("Answer:\n\x00")
+        'Answer:\n '
     """
     return _CONTROLS_BUT_LAYOUT.sub(" ", text)
 

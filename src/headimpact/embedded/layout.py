@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from headimpact.core.errors import UnknownNameError
+from headimpact.core.registry import unknown_name_message
 from headimpact.embedded.attributes import (
     BACKGROUNDS,
     COLOURS,
@@ -33,6 +35,7 @@ from headimpact.embedded.drawing import (
 
 AREA_RATIO = 1.5
 MIN_TOKENS = 4
+CANDIDATE_AREA = (460.0, 780.0)
 MAX_HIDDEN_SHARE = 0.15
 _PLACE_MARGIN = 2.0
 _TRIES = 40
@@ -56,11 +59,10 @@ def scene_generator(*, seed: int, split: str, index: int) -> np.random.Generator
         A fresh generator; same arguments, same numbers.
 
     Raises:
-        ValueError: If `split` is unknown.
+        UnknownNameError: If `split` is unknown.
     """
     if split not in SPLIT_CODES:
-        known = ", ".join(SPLIT_CODES)
-        raise ValueError(f"Unknown split: given {split!r}; expected one of {known}. Correct the name.")
+        raise UnknownNameError(unknown_name_message("split", split, SPLIT_CODES))
     return np.random.default_rng(np.random.SeedSequence([seed, SPLIT_CODES[split], index]))
 
 
@@ -115,23 +117,29 @@ def draw_striped_scene(rng: np.random.Generator) -> Scene:
         key_index = int(rng.integers(count))
         occupied = np.zeros((SIDE, SIDE), bool)
         strokes = []
-        sizes = [int(size) for size in rng.integers(26, 34, count)]
+        areas = list(rng.uniform(*CANDIDATE_AREA, count))
         if rng.random() < 0.4:
-            sizes.append(int(rng.integers(12, 15)))
-        for number, size in enumerate(sizes):
+            areas.append(rng.uniform(90, 130))
+        for number, area in enumerate(areas):
             texture = "striped" if number == key_index else others[rng.integers(len(others))]
-            stroke = _place(rng, _random_look(rng, texture=texture), size, occupied)
+            look = _random_look(rng, texture=texture)
+            stroke = _place(rng, look, _diameter_for(look[0], area), occupied)
             strokes.append(stroke)
             if stroke is None:
                 break
             occupied |= _occupied([stroke])
         placed = [stroke for stroke in strokes if stroke is not None]
-        if len(placed) < len(sizes):
+        if len(placed) < len(areas):
             continue
         scene = _render(placed, rng, key_index=key_index)
         largest = scene.main_object.area
         if scene.key_object.area * 1.1 <= largest and covered_tokens(scene.key_object.mask) >= MIN_TOKENS:
             return scene
+
+
+def _diameter_for(shape: str, area: float) -> int:
+    """Return the size at which a shape has about this area, so that no shape is larger than others."""
+    return max(12, round(float(np.sqrt(area / shape_mask(shape, 40).mean()))))
 
 
 def _random_look(rng: np.random.Generator, *, texture: str | None = None) -> tuple[str, str, str]:

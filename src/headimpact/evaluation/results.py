@@ -128,19 +128,25 @@ def write_metrics(
         folder: Run folder; holds `predictions.jsonl` already.
         metrics: What was measured.
         identity: What must be equal between compared runs: model, revision, data_fingerprint, task, prompt,
-            split, generation (options). The hash of the picture ids and the tokenizer are added here.
+            split, generation (options). Tokenizer and hashes of picture ids and references are added here.
         arm: What differs: strategy ("base" for the untuned model), layers, draw, seed, num_layers,
             trainable_parameters, trainable_share, selection.
         used_image_hashes: Hashes of the pictures `scored` on, `tuned` on and `tested` on, so that overlap
-            can be refused.
+            can be refused; the last is always needed.
 
     Raises:
-        DataFormatError: If `predictions.jsonl` is missing from the folder.
+        DataFormatError: If `predictions.jsonl` is missing from the folder or holds other pictures, or if
+            `tested` is empty.
         RunFailedError: If the file system refuses.
     """
-    predictions = folder / PREDICTIONS_FILE
-    if not predictions.is_file():
-        raise DataFormatError(f"File not found: {predictions}. Write the predictions before their metrics.")
+    predictions = read_predictions(folder / PREDICTIONS_FILE)
+    if tuple(prediction.image_id for prediction in predictions) != metrics.image_ids:
+        raise DataFormatError(
+            f"{folder / PREDICTIONS_FILE} holds {len(predictions)} pictures, the metrics are of {metrics.n} others. "
+            "Measure the predictions of this folder."
+        )
+    if not used_image_hashes.get("tested"):
+        raise DataFormatError("Cannot write metrics: no hashes of the tested pictures; expected one per picture.")
     write_tensors(folder / PARTS_FILE, metrics.parts)
     content = {
         "metrics": dict(metrics.values),
@@ -150,10 +156,11 @@ def write_metrics(
             **identity,
             "tokenizer": metrics.tokenizer,
             "image_ids_hash": hash_texts(metrics.image_ids),
+            "references_hash": hash_texts(text for p in predictions for text in (*p.references, "", *p.names, "")),
         },
         "arm": dict(arm),
         "used_image_hashes": {use: sorted(set(used_image_hashes.get(use, ()))) for use in USES},
-        "predictions_hash": hash_file(predictions),
+        "predictions_hash": hash_file(folder / PREDICTIONS_FILE),
     }
     write_json(folder / METRICS_FILE, content, schema=METRICS_SCHEMA)
 

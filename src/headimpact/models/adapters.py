@@ -53,7 +53,11 @@ def load_adapter(model: nn.Module, folder: Path, *, family: ModelFamily) -> nn.M
 
 
 def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Read the adapter's weights, saying what is wrong with the folder if anything is."""
+    """Read the adapter's weights, saying what is wrong with the folder if anything is.
+
+    Raises:
+        DataFormatError: If a file is missing or broken.
+    """
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise DataFormatError(
@@ -68,7 +72,11 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _check_all_landed(adapted: Any, weights: dict[str, torch.Tensor], folder: Path) -> None:
-    """Compare what the model now holds with the file, weight by weight."""
+    """Compare what the model now holds with the file, weight by weight.
+
+    Raises:
+        OptionError: If names or values differ.
+    """
     from peft import get_peft_model_state_dict
 
     held = {name: tensor.detach().cpu() for name, tensor in get_peft_model_state_dict(adapted).items()}
@@ -76,7 +84,11 @@ def _check_all_landed(adapted: Any, weights: dict[str, torch.Tensor], folder: Pa
     empty = sorted(set(held) - set(weights))
     if strange or empty:
         example = (strange or empty)[0]
-        raise OptionError(_other_base(folder, f"{len(strange)} weights found no module, {len(empty)} modules no weight (first: {example})"))
+        raise OptionError(
+            _other_base(
+                folder, f"{len(strange)} weights found no module, {len(empty)} modules no weight (first: {example})"
+            )
+        )
     for name, tensor in weights.items():
         if not torch.equal(held[name], tensor.to(held[name].dtype)):
             raise OptionError(_other_base(folder, f"weight {name} was not taken over"))

@@ -179,7 +179,11 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype | str:
 
 
 def _resolve_source(name: str) -> str:
-    """Give the folder or hub id behind what the user passed."""
+    """Give the folder or hub id behind what the user passed.
+
+    Raises:
+        DataFormatError: If there is no such folder, or it is no checkpoint.
+    """
     short = checkpoint_folder(name)
     folder = short if short is not None else Path(name).expanduser()
     if folder.is_dir():
@@ -199,7 +203,12 @@ def _resolve_source(name: str) -> str:
 
 
 def _load_config(source: str, revision: str | None) -> PretrainedConfig:
-    """Load the config, naming the type where transformers does not know it."""
+    """Load the config, naming the type where transformers does not know it.
+
+    Raises:
+        DataFormatError: If it cannot be read.
+        UnsupportedModelError: If transformers does not know its type.
+    """
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(source, revision=revision or "main")
     except OSError as error:
@@ -212,7 +221,12 @@ def _load_config(source: str, revision: str | None) -> PretrainedConfig:
 def _load_weights(
     source: str, revision: str | None, dtype: torch.dtype | str, attn_implementation: str | None
 ) -> PreTrainedModel:
-    """Load the weights, refusing a checkpoint that leaves some of them to chance."""
+    """Load the weights, refusing a checkpoint that leaves some of them to chance.
+
+    Raises:
+        DataFormatError: If weights are missing or broken.
+        OptionError: If the attention implementation is not to be had.
+    """
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
             source,

@@ -55,7 +55,11 @@ def load_processor(source: str, config: PretrainedConfig, *, revision: str | Non
 
 
 def _load_whole_or_videoless(source: str, config: PretrainedConfig, options: Mapping[str, Any]) -> Any:
-    """Load through `AutoProcessor`; where only the video part is missing, build the class without it."""
+    """Load through `AutoProcessor`; where only the video part is missing, build the class without it.
+
+    Raises:
+        ImportError: If more than the video part is missing.
+    """
     try:
         return AutoProcessor.from_pretrained(source, **options)
     except ImportError as error:

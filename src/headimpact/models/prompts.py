@@ -153,7 +153,11 @@ def render_chat(loaded: LoadedModel, prompt: str, *, response: str | None, num_i
 def _check_rows(
     processor: Any, pictures: list[list[Image]], prompts: Sequence[str], responses: Sequence[str] | None
 ) -> None:
-    """Refuse rows that do not belong together and texts that would be read as something else."""
+    """Refuse rows that do not belong together and texts that would be read as something else.
+
+    Raises:
+        DataFormatError: If they do.
+    """
     counts = {len(pictures), len(prompts), len(prompts if responses is None else responses)}
     if len(counts) != 1 or not pictures:
         raise DataFormatError(
@@ -170,7 +174,9 @@ def _check_rows(
             )
     for row, response in enumerate(responses or ()):
         if not response.strip():
-            raise DataFormatError(f"Empty response in row {row} for prompt {prompts[row][:60]!r}. Leave the sample out.")
+            raise DataFormatError(
+                f"Empty response in row {row} for prompt {prompts[row][:60]!r}. Leave the sample out."
+            )
 
 
 def _render(loaded: LoadedModel, prompt: str, *, style: str, num_images: int, answered: bool) -> str | None:
@@ -223,7 +229,12 @@ def _ended(tokenizer: Any, tail: str) -> str:
 def _process(
     loaded: LoadedModel, chats: Sequence[RenderedChat], pictures: list[list[Image]], padding_side: str
 ) -> BatchFeature:
-    """Run the processor, never truncating."""
+    """Run the processor, never truncating.
+
+    Raises:
+        DataFormatError: If the processor refuses the batch or a row is too long.
+        UnsupportedModelError: If the tokenizer gives no offsets.
+    """
     tokenizer = loaded.processor.tokenizer
     if not getattr(tokenizer, "is_fast", False):
         raise UnsupportedModelError(

@@ -85,7 +85,11 @@ def find_response_span(
 
 
 def _stop(special: Bool[np.ndarray, " keys"], end: int, response: str) -> int:
-    """Give one past the first special token after the answer."""
+    """Give one past the first special token after the answer.
+
+    Raises:
+        DataFormatError: If there is none.
+    """
     following = np.flatnonzero(special[end:])
     if len(following) == 0:
         raise DataFormatError(

@@ -18,6 +18,19 @@ REASONS: Mapping[str, str] = {
 """Skip reasons in words; others are shown as they are, underscores as spaces."""
 
 
+METRICS: Mapping[str, str] = {
+    "exact_match": "exact match",
+    "key_object_recall": "key-object recall",
+    "bleu_1": "BLEU-1",
+    "bleu_2": "BLEU-2",
+    "bleu_3": "BLEU-3",
+    "bleu_4": "BLEU-4",
+    "rouge_l": "ROUGE-L",
+    "cider_d": "CIDEr-D",
+}
+"""Metrics by the name that readers know."""
+
+
 def number(value: float | None, *, digits: int = 2) -> str:
     """Write a number with fixed digits.
 
@@ -108,6 +121,17 @@ def plural(count: int, one: str, many: str | None = None) -> str:
         ('1 draw', '3 draws', '2 layers of')
     """
     return f"{whole(count)} {one if count == 1 else many or one + 's'}"
+
+
+def metric_name(name: str) -> str:
+    """Write a metric's name within a sentence."""
+    return METRICS.get(name, name.replace("_", " "))
+
+
+def heading(name: str) -> str:
+    """Write a metric's name at the start of a line."""
+    shown = metric_name(name)
+    return shown[:1].upper() + shown[1:]
 
 
 def reason(name: str) -> str:

@@ -6,7 +6,7 @@ Vision tower, projector and token embeddings are frozen, so their output for an 
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Int
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from headimpact.core.errors import OptionError, UnsupportedModelError
 from headimpact.models.loading import LoadedModel
 from headimpact.models.prompts import encode
+from headimpact.models.response_spans import IGNORED_LABEL
 from headimpact.tuning.examples import TuningExample
-from headimpact.tuning.loss import IGNORED
 
 _BLOCK = 16
 _GIBIBYTE = 2**30
@@ -64,7 +64,7 @@ def encode_batch(loaded: LoadedModel, examples: Sequence[TuningExample]) -> Tuni
         [example.answer for example in examples],
         padding_side="right",
     )
-    return TuningBatch(inputs=dict(encoded.inputs), labels=encoded.labels)
+    return TuningBatch(inputs=dict(encoded.inputs), labels=cast("Tensor", encoded.labels))
 
 
 class LanguageInputCache:
@@ -197,7 +197,7 @@ def _stack(rows: Sequence[_Row], device: torch.device) -> TuningBatch:
         axis = 1 if name == "position_ids" and first.ndim == 2 else 0
         padded = [_pad(row.inputs[name], axis, longest, 0) for row in rows]
         inputs[name] = torch.stack(padded, dim=axis).to(device, non_blocking=True)
-    labels = torch.stack([_pad(row.labels, 0, longest, IGNORED) for row in rows])
+    labels = torch.stack([_pad(row.labels, 0, longest, IGNORED_LABEL) for row in rows])
     return TuningBatch(inputs=inputs, labels=labels.to(device, non_blocking=True))
 
 

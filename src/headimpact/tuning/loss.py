@@ -8,8 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-IGNORED = -100
-"""Label of tokens that carry no loss, as in PyTorch and transformers."""
+from headimpact.models.response_spans import IGNORED_LABEL
 
 
 def answer_loss(
@@ -39,7 +38,7 @@ def answer_loss(
         transformers 5.23, loss/loss_utils.py, `ForCausalLMLoss` (shift by one, sum over `num_items_in_batch`).
     """
     targets = labels[:, 1:]
-    is_target = targets != IGNORED
+    is_target = targets != IGNORED_LABEL
     columns = is_target.any(dim=0).nonzero().squeeze(1)
     if keeps_chosen_logits(model):
         logits = model(**inputs, use_cache=False, logits_to_keep=columns).logits

@@ -96,7 +96,11 @@ def merged_embeddings(
 
 
 def _tower(config: PretrainedConfig) -> tuple[int, int]:
-    """Give the number of leading features that are no patch, and the patch size."""
+    """Give the number of leading features that are no patch, and the patch size.
+
+    Raises:
+        UnsupportedModelError: If the tower is unknown or its first patch would be dropped.
+    """
     vision = config.vision_config
     if vision.model_type not in _CLASS_TOKENS:
         raise UnsupportedModelError(
@@ -124,6 +128,9 @@ def _boxes(image_processor: Any, size_hw: tuple[int, int], *, shape: tuple[int, 
         |---------| |
         | padding | |
         +---------+ -
+
+    Raises:
+        UnsupportedModelError: If the image processor is unknown.
     """
     name = type(image_processor).__name__.removesuffix("Fast").removesuffix("Pil")
     if name not in _IMAGE_PROCESSORS:
@@ -155,6 +162,9 @@ def _window(
     """Give the resized plane's size and where the tower's window starts on it.
 
     Source: transformers' PIL image-processing backend (resize, then centre crop, padded where too small).
+
+    Raises:
+        UnsupportedModelError: If the processed picture has another size than the settings say.
     """
     size = image_processor.size
     plane = size_hw

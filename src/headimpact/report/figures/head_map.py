@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from headimpact.core.shapes import HeadValues
 from headimpact.report.figures.colours import STEPS, is_far_end, step_of
-from headimpact.report.figures.svg import drawing, element, nice_ticks, short, text
+from headimpact.report.figures.svg import drawing, element, nice_ticks, numbers_shown, short, text
 
 Scale = Literal["sequential", "signed"]
 _LEFT, _TOP = 30.0, 4.0
@@ -65,11 +65,11 @@ def render_head_map(
     bottom = _TOP + num_layers * size
     labels = [
         _layer_label(layer_idx, _TOP + (layer_idx + 0.5) * size, layer_idx in chosen_layers)
-        for layer_idx in _labelled(num_layers, size, 12.0, chosen_layers)
+        for layer_idx in numbers_shown(num_layers, size, 12.0, always=chosen_layers)
     ]
     labels += [
         text(_LEFT + (head_idx + 0.5) * size, bottom + 14, str(head_idx), anchor="middle")
-        for head_idx in _labelled(num_heads, size, 18.0)
+        for head_idx in numbers_shown(num_heads, size, 18.0)
     ]
     width = _LEFT + num_heads * size + 4
     labels.append(text(_LEFT, bottom + 29, "head", class_="axis"))
@@ -134,14 +134,6 @@ def _layer_label(layer_idx: int, middle: float, chosen: bool) -> Markup:
         return number
     flag = element("rect", class_="chosen", x=_LEFT - 5.5, y=middle - 4.5, width=2.5, height=9.0)
     return element("g", number, flag)
-
-
-def _labelled(count: int, size: float, room: float, always: Collection[int] = ()) -> list[int]:
-    """Say which rows or columns get a number, so that numbers keep `room` pixels apart."""
-    every = next((n for n in (1, 2, 4, 8, 16, 32) if n * size >= room), 64)
-    kept = {i for i in always if i < count}
-    near = max(1, round(room / size)) if every > 1 else 1
-    return sorted(kept | {i for i in range(0, count, every) if all(abs(i - k) >= near or i == k for k in kept)})
 
 
 def _letter(scale: Scale) -> str:

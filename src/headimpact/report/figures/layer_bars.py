@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
 
-from headimpact.report.figures.svg import drawing, element, nice_ticks, short, text
+from headimpact.report.figures.svg import drawing, element, nice_ticks, numbers_shown, short, text
 
 LayerValues = Float[np.ndarray, " layers"]
 _LEFT, _TOP, _RIGHT, _BOTTOM = 36.0, 12.0, 4.0, 34.0
@@ -54,6 +54,10 @@ def render_layer_bars(bars: LayerBars, *, width: float = 680.0, chosen_layers: C
     plot = _Plot(width, height, len(bars.values), top_value)
     grid = [_grid_line(plot, tick) for tick in nice_ticks(0.0, top_value, count=4)]
     layers = [_layer(plot, bars, layer_idx, layer_idx in chosen_layers) for layer_idx in range(len(bars.values))]
+    layers += [
+        text(plot.x(i), plot.base + 14, str(i), class_="tick chosen" if i in chosen_layers else "tick", anchor="middle")
+        for i in numbers_shown(len(bars.values), plot.band, 15.0, always=chosen_layers)
+    ]
     lines = [_baseline(plot, index, name, value) for index, (name, value) in enumerate(bars.baselines.items())]
     axis = text(_LEFT, height - 4, "layer", class_="axis")
     return drawing((width, height), bars.label, *grid, *layers, *lines, axis, class_="figure layer-bars")
@@ -106,7 +110,7 @@ def _grid_line(plot: _Plot, value: float) -> Markup:
 
 
 def _layer(plot: _Plot, bars: LayerBars, layer_idx: int, chosen: bool) -> Markup:
-    """Draw one layer: bar, interval, chance mark, twin and number."""
+    """Draw one layer: bar, interval, chance mark and twin."""
     middle, half = plot.x(layer_idx), min(17.0, plot.band * 0.36)
     parts = [element("title", bars.tooltips[layer_idx])]
     value = float(bars.values[layer_idx])
@@ -126,9 +130,6 @@ def _layer(plot: _Plot, bars: LayerBars, layer_idx: int, chosen: bool) -> Markup
     twin = float(bars.twin[layer_idx]) if bars.twin is not None else float("nan")
     if np.isfinite(twin):
         parts.append(_diamond(middle, plot.y(twin), min(4.5, max(2.5, half * 0.4))))
-    if plot.band >= 15 or chosen or layer_idx % 4 == 0:
-        number_class = "tick chosen" if chosen else "tick"
-        parts.append(text(middle, plot.base + 14, str(layer_idx), class_=number_class, anchor="middle"))
     hit = element("rect", class_="hit", x=middle - plot.band / 2, y=_TOP, width=plot.band, height=plot.base - _TOP)
     return element("g", *parts, hit, class_="layer")
 

@@ -1,6 +1,7 @@
 """SVG elements as text: every value escaped, every number short, the same bytes for the same input."""
 
 import math
+from collections.abc import Collection
 
 from markupsafe import Markup, escape
 
@@ -95,6 +96,29 @@ def nice_ticks(low: float, high: float, *, count: int = 5) -> list[float]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     digits = max(0, -math.floor(math.log10(step)) + 1)
     return [round(index * step, digits) for index in range(first, last + 1)]
+
+
+def numbers_shown(count: int, size: float, room: float, *, always: Collection[int] = ()) -> list[int]:
+    """Say which of evenly spaced rows or columns get their number written.
+
+    Args:
+        count: Rows or columns.
+        size: Distance between two of them.
+        room: What a number needs.
+        always: Those that get theirs anyway; their neighbours step back.
+
+    Returns:
+        Ascending indices; every one, every second, fourth, ... and those of `always`.
+
+    Example:
+        >>> numbers_shown(9, 5.0, 10.0, always=[3])
+        [0, 3, 6, 8]
+    """
+    every = next((n for n in (1, 2, 4, 8, 16, 32) if n * size >= room), 64)
+    kept = {index for index in always if 0 <= index < count}
+    near = math.ceil(room / size) if every > 1 else 1
+    free = {index for index in range(0, count, every) if all(abs(index - other) >= near for other in kept)}
+    return sorted(kept | free)
 
 
 def _text(value: object) -> str:

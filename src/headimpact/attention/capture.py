@@ -1,0 +1,179 @@
+"""Captures attention on image tokens during an ordinary forward pass.
+
+In: a model's attention modules, which rows look, which keys are image tokens. Out: one map per layer and
+head, reduced on the spot; the model computes what it would have computed anyway and is left as it was.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from headimpact.attention.interception import AttentionCall, observe_attention
+from headimpact.attention.reduction import REDUCTIONS, WantedPositions, reduce_rows
+from headimpact.core.errors import OptionError, RunFailedError
+from headimpact.core.registry import unknown_name_message
+
+CHUNK_BYTES = 8 * 2**20
+"""About how much the capture holds at a time beyond the model's own tensors and the maps."""
+
+
+class CapturedMaps:
+    """Attention on image tokens, filled layer by layer while the model runs."""
+
+    def __init__(self, layer_indices: Sequence[int], num_keys: Sequence[int]) -> None:
+        """Expect some layers.
+
+        Args:
+            layer_indices: Layers to come, in rising order.
+            num_keys: Image tokens of each batch row.
+        """
+        self.layer_indices = tuple(layer_indices)
+        self._num_keys = tuple(num_keys)
+        self._found: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def maps(self) -> list[Float[Tensor, "layers heads image_tokens"]]:
+        """Attention weights in float32, per batch row; layers in the order of `layer_indices`.
+
+        Raises:
+            RunFailedError: If a layer's attention did not run inside the block.
+        """
+        layers = self._complete(0)
+        return [torch.stack([layer[row, :, :count] for layer in layers]) for row, count in enumerate(self._num_keys)]
+
+    @property
+    def sees_image(self) -> list[Bool[Tensor, "layers heads"]]:
+        """Which heads could see any image token from any of the rows, per batch row.
+
+        Raises:
+            RunFailedError: If a layer's attention did not run inside the block.
+        """
+        layers = self._complete(1)
+        return [torch.stack([layer[row] for layer in layers]) for row in range(len(self._num_keys))]
+
+    def add(self, layer: int, maps: Tensor, sees: Tensor) -> None:
+        """Keep one layer's result.
+
+        Args:
+            layer: Which layer.
+            maps: `[batch, heads, image_tokens]`.
+            sees: `[batch, heads]`.
+
+        Raises:
+            RunFailedError: If the layer already ran inside the block.
+        """
+        if layer in self._found:
+            raise RunFailedError(
+                f"Layer {layer} ran twice inside one capture. Expected one forward pass per capture, without "
+                "generation and without gradient checkpointing."
+            )
+        self._found[layer] = (maps, sees)
+
+    def _complete(self, part: int) -> list[Tensor]:
+        """Give one part of every layer's result on the first layer's device, refusing gaps.
+
+        Raises:
+            RunFailedError: If a layer's attention did not run inside the block.
+        """
+        missing = [layer for layer in self.layer_indices if layer not in self._found]
+        if missing:
+            raise RunFailedError(
+                f"Attention of layers {', '.join(map(str, missing))} was not captured: the model did not run inside "
+                "the block, or it does not call attention through transformers (compiled or replaced modules)."
+            )
+        device = self._found[self.layer_indices[0]][part].device
+        return [self._found[layer][part].to(device) for layer in self.layer_indices]
+
+
+@contextlib.contextmanager
+def capture_attention(
+    modules: Mapping[int, nn.Module],
+    *,
+    queries: Sequence[Tensor],
+    keys: Sequence[Tensor],
+    reduction: str = "mean",
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Iterator[CapturedMaps]:
+    """Capture how chosen rows attend to chosen keys during one forward pass inside the block.
+
+    The model's own attention function computes the output; beside it, only the softmax rows asked for are
+    computed again, in float32, in blocks, and reduced at once: no `output_attentions`, no switch to eager,
+    no matrix of all rows. Grouped-query heads, padding, sliding windows, soft-capping and explicit masks are
+    honoured. Whatever happens inside, the model is left as it was.
+
+    Args:
+        modules: Layer to attention module, as `ModelFamily.attention_modules` gives them.
+        queries: Query positions per batch row, padding counted; at least one each.
+        keys: Key positions of the image tokens per batch row, padding counted; at least one each.
+        reduction: `mean` or `max` over a row's query positions.
+        chunk_bytes: About how many bytes may be held at a time beyond the model's own and the maps.
+
+    Yields:
+        What is captured; complete once the forward pass has run.
+
+    Raises:
+        OptionError: If a batch row has no queries or keys, the lists differ in length, the reduction is unknown,
+            or a position lies outside the sequence.
+        UnsupportedModelError: If attention does not go through transformers' interface, or is no plain softmax.
+        RunFailedError: If a layer runs twice inside the block.
+    """
+    _check_positions(modules, queries, keys, reduction)
+    wanted = {torch.device("cpu"): WantedPositions.pad(list(queries), list(keys))}
+    captured = CapturedMaps(sorted(modules), [len(row) for row in keys])
+
+    def observe(layer: int, call: AttentionCall) -> None:
+        device = call.query.device
+        if device not in wanted:
+            wanted[device] = wanted[torch.device("cpu")].to(device)
+        _check_call(call, wanted[torch.device("cpu")])
+        captured.add(layer, *reduce_rows(call, wanted[device], reduction=reduction, chunk_bytes=chunk_bytes))
+
+    with observe_attention(modules, observe):
+        yield captured
+
+
+def _check_positions(
+    modules: Mapping[int, nn.Module], queries: Sequence[Tensor], keys: Sequence[Tensor], reduction: str
+) -> None:
+    """Refuse what cannot be captured before the model runs.
+
+    Raises:
+        OptionError: If positions are missing or the reduction is unknown.
+    """
+    if reduction not in REDUCTIONS:
+        raise OptionError(unknown_name_message("reduction", reduction, REDUCTIONS))
+    if not modules:
+        raise OptionError("No attention modules to capture. Pass those of ModelFamily.attention_modules.")
+    if len(queries) != len(keys) or not queries:
+        raise OptionError(
+            f"Queries and keys belong to different batches: {len(queries)} and {len(keys)} rows; expected as many "
+            "as the batch has, at least one."
+        )
+    for row, (looking, looked_at) in enumerate(zip(queries, keys, strict=True)):
+        if len(looking) == 0 or len(looked_at) == 0:
+            raise OptionError(
+                f"Nothing to capture in batch row {row}: {len(looking)} query and {len(looked_at)} key positions. "
+                "Leave the row out of the batch."
+            )
+
+
+def _check_call(call: AttentionCall, wanted: WantedPositions) -> None:
+    """Refuse a call that does not hold the positions asked for.
+
+    Raises:
+        OptionError: If batch or positions do not fit the call.
+    """
+    batch, _, num_queries, _ = call.query.shape
+    num_keys = call.key.shape[2]
+    inside = batch == len(wanted.queries)
+    inside &= int(wanted.queries.min()) >= 0 and int(wanted.queries.max()) < num_queries
+    inside &= int(wanted.keys.min()) >= 0 and int(wanted.keys.max()) < num_keys
+    if not inside:
+        raise OptionError(
+            f"Positions outside the sequence: asked for {len(wanted.queries)} rows, queries up to "
+            f"{int(wanted.queries.max())} and keys up to {int(wanted.keys.max())}; the model ran on {batch} rows of "
+            f"{num_queries} queries and {num_keys} keys. Capture one forward pass over the whole sequence."
+        )

@@ -1,0 +1,195 @@
+"""The door into transformers' attention: sees every call of chosen modules, changes none of them.
+
+Attention modules look their function up at each call, in an `AttentionInterface` by the name in the config,
+or, for `eager`, in their own modelling file. The function that stands there is replaced in place by one that
+calls it and, for chosen modules only, shows the call to an observer; on exit it is put back. So the name in
+the config stays, and with it the mask that the implementation expects.
+
+One door per place serves any number of observers, so captures may be nested, overlap or belong to several
+models; the last one out puts the original back.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AttentionInterface
+
+from headimpact.core.errors import UnsupportedModelError
+
+EAGER = "eager"
+_EAGER_FUNCTION = "eager_attention_forward"
+_INTERFACE = "ALL_ATTENTION_FUNCTIONS"
+_ABSENT = object()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AttentionCall:
+    """One call of a chosen module's attention function, after it returned.
+
+    Attributes:
+        module: The attention module.
+        implementation: Name of the function, as in the model's config.
+        query: Queries `[batch, heads, queries, head_dim]`, rotary positions applied.
+        key: Keys `[batch, key_value_heads, keys, head_dim]`.
+        attention_mask: What the function got: None, 4-D bool or additive, 2-D padding, or a `BlockMask`.
+        options: Its keyword arguments (scaling, softcap, sliding_window, is_causal, ...).
+        weights: Attention weights that the function itself returned, or None.
+    """
+
+    module: nn.Module
+    implementation: str
+    query: torch.Tensor
+    key: torch.Tensor
+    attention_mask: Any
+    options: Mapping[str, Any]
+    weights: torch.Tensor | None
+
+
+Observer = Callable[[AttentionCall], None]
+
+
+@contextlib.contextmanager
+def observe_attention(
+    modules: Mapping[int, nn.Module], observer: Callable[[int, AttentionCall], None]
+) -> Iterator[None]:
+    """Show every attention call of some modules to an observer while the block runs.
+
+    Args:
+        modules: Layer to attention module; other modules, of this or any model, pass unseen.
+        observer: Called with the layer and the call after the attention function returned.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        UnsupportedModelError: If a module does not look its attention function up the way transformers does.
+    """
+    with contextlib.ExitStack() as stack:
+        for layer, module in modules.items():
+            door = _door_of(module)
+            stack.enter_context(door.watch(module, functools.partial(observer, layer)))
+        yield
+
+
+class _Door:
+    """One place where an attention function stands, and who watches which module there."""
+
+    def __init__(self, owner: Any, name: str, implementation: str) -> None:
+        """Remember the place.
+
+        Args:
+            owner: An `AttentionInterface`, or the global names of a modelling file.
+            name: Entry in it.
+            implementation: Name of the function in the model's config.
+        """
+        self._owner = owner
+        self._name = name
+        self._implementation = implementation
+        self._watchers: list[tuple[nn.Module, Observer]] = []
+        self._watched: Callable[..., Any] | None = None
+        self._before: Any = _ABSENT
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def watch(self, module: nn.Module, observer: Observer) -> Iterator[None]:
+        """Show calls of one module to an observer; the door is there as long as anyone watches."""
+        entry = (module, observer)
+        with self._lock:
+            if not self._watchers:
+                self._install()
+            self._watchers.append(entry)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._watchers = [kept for kept in self._watchers if kept is not entry]
+                if not self._watchers:
+                    self._remove()
+
+    def _install(self) -> None:
+        """Put the watching function where the original stands."""
+        original = self._owner[self._name]
+        # An interface falls back from its own entries to those of all models; note what stood here itself.
+        self._before = self._own_entries().get(self._name, _ABSENT)
+        signature = inspect.signature(original)
+
+        @functools.wraps(original)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            module = args[0] if args else kwargs.get("module")
+            observers = [observer for watched_module, observer in tuple(self._watchers) if watched_module is module]
+            if observers:
+                call = _describe(signature.bind(*args, **kwargs), self._implementation, result)
+                for observer in observers:
+                    observer(call)
+            return result
+
+        self._watched = self._owner[self._name] = watched
+
+    def _remove(self) -> None:
+        """Put the original back, exactly as it stood, unless somebody has replaced ours meanwhile."""
+        if self._own_entries().get(self._name) is self._watched:
+            if self._before is _ABSENT:
+                del self._owner[self._name]
+            else:
+                self._owner[self._name] = self._before
+        self._watched, self._before = None, _ABSENT
+
+    def _own_entries(self) -> dict[str, Any]:
+        """Give the place's own entries, without what an interface shares with others."""
+        entries: dict[str, Any] = (
+            self._owner._local_mapping if isinstance(self._owner, AttentionInterface) else self._owner
+        )
+        return entries
+
+
+def _describe(bound: inspect.BoundArguments, implementation: str, result: Any) -> AttentionCall:
+    """Gather what a function was called with, however it was passed."""
+    options: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        variadic = bound.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+        options.update(value if variadic else {name: value})
+    return AttentionCall(
+        module=options.pop("module"),
+        implementation=implementation,
+        query=options.pop("query"),
+        key=options.pop("key"),
+        attention_mask=options.pop("attention_mask", None),
+        options=options,
+        weights=result[1],
+    )
+
+
+_doors: dict[tuple[int, str], _Door] = {}
+_doors_lock = threading.Lock()
+
+
+def _door_of(module: nn.Module) -> _Door:
+    """Find the place where a module looks its attention function up.
+
+    Raises:
+        UnsupportedModelError: If the module has no such place.
+    """
+    names = getattr(inspect.unwrap(type(module).forward), "__globals__", {})
+    interface = names.get(_INTERFACE)
+    implementation = getattr(getattr(module, "config", None), "_attn_implementation", None) or EAGER
+    if isinstance(interface, AttentionInterface) and implementation in interface:
+        owner: Any = interface
+        name = implementation
+    elif implementation == EAGER and callable(names.get(_EAGER_FUNCTION)):
+        owner, name = names, _EAGER_FUNCTION
+    else:
+        raise UnsupportedModelError(
+            f"Attention cannot be observed: {type(module).__name__} with implementation {implementation!r} does not "
+            "look its function up through transformers' AttentionInterface. Pass --attn-implementation sdpa or eager, "
+            "or use a newer transformers."
+        )
+    with _doors_lock:
+        return _doors.setdefault((id(owner), name), _Door(owner, name, implementation))

@@ -1,0 +1,156 @@
+"""Read our own format: `metadata.jsonl`, pictures and mask PNGs, an imagefolder of Hugging Face datasets.
+
+Every line is one picture: `file_name` (relative to the folder), `mask_file_name`, `captions` (or `text`),
+`category`, and if wanted `names`, `image_id`, `split`, `prompt`, `licence`. A picture with several key
+objects lists them in `key_objects`, each with `category`, `names`, `mask_file_name`.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from headimpact.core.errors import DataFormatError
+from headimpact.data.entries import Fault, FolderContent, Frames, ObjectEntry, PictureEntry, ReadMask, id_order
+from headimpact.data.folder_files import (
+    Record,
+    optional_text,
+    parse_json,
+    read_id,
+    read_json_object,
+    resolve_inside,
+    text_list,
+)
+from headimpact.data.masks import PngMask, mask_area, read_mask_file, refuse_other_frame
+from headimpact.data.synonyms import category_names
+from headimpact.data.texts import clean_prompt, clean_text
+
+METADATA_FILE = "metadata.jsonl"
+INFO_FILE = "info.json"
+KNOWN_FIELDS = (
+    "image_id", "file_name", "mask_file_name", "key_objects", "captions", "text", "category", "names", "split",
+    "prompt", "licence",
+)  # fmt: skip
+
+
+def read_jsonl(root: Path) -> FolderContent:
+    """Read the list of a folder in our own format; no picture is opened.
+
+    Args:
+        root: The data folder, with `metadata.jsonl`.
+
+    Returns:
+        Its pictures in the order of their ids, with every fault of the list.
+    """
+    faults: list[Fault] = []
+    resolved = root.resolve()
+    by_id: dict[str, PictureEntry] = {}
+    owners: dict[Path, str] = {}
+    for where, record in _read_lines(root / METADATA_FILE, faults):
+        try:
+            entry = _read_entry(root, resolved, where, record)
+        except DataFormatError as error:
+            faults.append(Fault(METADATA_FILE, where, str(error)))
+            continue
+        if entry.image_id in by_id:
+            first = by_id[entry.image_id].where
+            what = f"Duplicate id: image_id {entry.image_id!r} is also in {first}. Give all captions in one line."
+            faults.append(Fault(METADATA_FILE, where, what))
+        elif entry.path in owners:
+            what = f"Same picture file as in {owners[entry.path]}: {record['file_name']!r}. List every file once."
+            faults.append(Fault(METADATA_FILE, where, what))
+        else:
+            by_id[entry.image_id] = entry
+            owners[entry.path] = where
+    info = read_json_object(root / INFO_FILE, INFO_FILE, faults) if (root / INFO_FILE).exists() else {}
+    entries = tuple(by_id[image_id] for image_id in sorted(by_id, key=id_order))
+    return FolderContent(entries=entries, faults=tuple(faults), info=info)
+
+
+def _read_lines(path: Path, faults: list[Fault]) -> Iterator[tuple[str, Record]]:
+    """Read the JSON object of every line that is not blank, with its place; faults are noted.
+
+    Yields:
+        Place of the line and its object.
+    """
+    try:
+        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except OSError as error:
+        faults.append(Fault(METADATA_FILE, "", f"Unreadable file: {error}."))
+        return
+    for number, line in enumerate(lines, start=1):
+        where = f"line {number}"
+        if not line.strip():
+            continue
+        try:
+            record = parse_json(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            faults.append(Fault(METADATA_FILE, where, f"Unreadable text: {error}. Expected UTF-8."))
+        except DataFormatError as error:
+            faults.append(Fault(METADATA_FILE, where, str(error)))
+        else:
+            if isinstance(record, dict):
+                yield where, record
+            else:
+                what = f"Found a JSON {type(record).__name__}, expected an object with {', '.join(KNOWN_FIELDS)}."
+                faults.append(Fault(METADATA_FILE, where, what))
+
+
+def _read_entry(root: Path, resolved: Path, where: str, record: Record) -> PictureEntry:
+    """Read one line.
+
+    Raises:
+        DataFormatError: If a field is of the wrong kind or a path leaves the folder.
+    """
+    path = resolve_inside(resolved, root, record.get("file_name"))
+    listed_id = record.get("image_id")
+    image_id = read_id(record["file_name"] if listed_id is None else listed_id)
+    if image_id is None:
+        raise DataFormatError(f"Field 'image_id' is {listed_id!r}, expected a whole number or a clean text.")
+    split, prompt = optional_text(record, "split"), optional_text(record, "prompt")
+    licence = optional_text(record, "licence") or optional_text(record, "license")
+    texts = text_list(record, "captions") or text_list(record, "text")
+    return PictureEntry(
+        image_id=image_id,
+        path=path,
+        file=METADATA_FILE,
+        where=where,
+        objects=tuple(_read_objects(root, resolved, where, record)),
+        captions=tuple(filter(None, map(clean_text, texts))),
+        split=clean_text(split) or None if split else None,
+        prompt=clean_prompt(prompt) if prompt else None,
+        licence=clean_text(licence) or None if licence else None,
+    )
+
+
+def _read_objects(root: Path, resolved: Path, where: str, record: Record) -> Iterator[ObjectEntry]:
+    """Read the key objects of a line: `key_objects` if there, else the line's own mask.
+
+    Yields:
+        One entry per mask.
+
+    Raises:
+        DataFormatError: If a field is of the wrong kind, a mask has no category, or a path leaves the folder.
+    """
+    several = record.get("key_objects")
+    if several is not None and not (isinstance(several, list) and all(isinstance(one, dict) for one in several)):
+        raise DataFormatError(f"Field 'key_objects' is {several!r}, expected a list of objects.")
+    for one in [record] if several is None else several:
+        if one.get("mask_file_name") is None:
+            continue
+        mask_path = resolve_inside(resolved, root, one["mask_file_name"])
+        category = clean_text(optional_text(one, "category") or "")
+        if not category:
+            raise DataFormatError("Field 'category' is missing; expected the word for the object under the mask.")
+        extra = [clean_text(name) for name in text_list(one, "names")]
+        names = tuple(dict.fromkeys((category, *filter(None, extra)))) if extra else category_names(category)
+        yield ObjectEntry(
+            category=category, names=names, where=where, read_mask=partial(_read_mask, mask_path), is_key=True
+        )
+
+
+def _read_mask(path: Path, frames: Frames) -> ReadMask:
+    """Read a mask file if its size fits the picture."""
+    mask = read_mask_file(path)
+    size_hw = (mask.shape[0], mask.shape[1])
+    refuse_other_frame(size_hw, frames)
+    return ReadMask(PngMask(path, size_hw), mask_area(mask))

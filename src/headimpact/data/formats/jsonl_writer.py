@@ -1,0 +1,108 @@
+"""Write a data set in our own format; reading it again gives the same samples."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from headimpact.core.artifacts import atomic_folder
+from headimpact.core.errors import OptionError
+from headimpact.data.dataset import KeyObjectDataset
+from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
+from headimpact.data.pictures import unturn_mask
+from headimpact.data.sample import KeyObject, Sample
+
+
+def write_jsonl_dataset(dataset: KeyObjectDataset, out: Path, *, overwrite: bool = False) -> None:
+    """Write `metadata.jsonl`, `images/` and `masks/`, whole or not at all.
+
+    Picture files are hard-linked, or copied where the file system cannot, so their EXIF data stay. Masks
+    are 8-bit grey PNGs, 0 and 255, in the frame in which they were stored. A picture with several key
+    objects has a mask for each in `key_objects` and their union in `mask_file_name`.
+
+    Args:
+        dataset: What to write; pictures that were left out are not.
+        out: Folder to make.
+        overwrite: Replace a folder that already holds something.
+
+    Raises:
+        DataFormatError: If a mask cannot be read any more.
+        OptionError: If `out` is or holds the folder that the pictures come from.
+        OutputInUseError: If `out` already holds something and `overwrite` is off.
+        RunFailedError: If the file system refuses (disk full, no permission).
+    """
+    if dataset.root.resolve().is_relative_to(out.resolve()):
+        raise OptionError(f"Cannot write over the source: {out} holds {dataset.root}. Choose another folder.")
+    stems = _unique_stems(sample.image_path.stem for sample in dataset)
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        (folder / "images").mkdir()
+        (folder / "masks").mkdir()
+        with (folder / METADATA_FILE).open("w", encoding="utf-8", newline="\n") as file:
+            for sample, stem in zip(dataset, stems, strict=True):
+                file.write(json.dumps(_write_sample(sample, stem, folder), ensure_ascii=False) + "\n")
+        if dataset.info:
+            text = json.dumps(dict(dataset.info), indent=1)
+            (folder / INFO_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _write_sample(sample: Sample, stem: str, folder: Path) -> dict[str, Any]:
+    """Write picture and masks of one sample and give its line."""
+    file_name = f"images/{stem}{sample.image_path.suffix}"
+    _link_or_copy(sample.image_path, folder / file_name)
+    first = sample.key_objects[0]
+    line: dict[str, Any] = {
+        "image_id": sample.image_id,
+        "file_name": file_name,
+        "mask_file_name": f"masks/{stem}.png",
+        "captions": list(sample.captions),
+        "category": first.category,
+        "names": list(first.names),
+    }
+    if len(sample.key_objects) == 1:
+        _write_mask(first.mask.decode(), folder / line["mask_file_name"])
+    else:
+        (folder / "masks" / "objects").mkdir(exist_ok=True)
+        line["key_objects"] = [
+            _write_key_object(key_object, f"masks/objects/{stem}.{number}.png", folder)
+            for number, key_object in enumerate(sample.key_objects)
+        ]
+        _write_mask(unturn_mask(sample.load_mask(), sample.orientation), folder / line["mask_file_name"])
+    line.update({"split": sample.split, "prompt": sample.prompt, "licence": sample.licence})
+    return line
+
+
+def _write_key_object(key_object: KeyObject, name: str, folder: Path) -> dict[str, Any]:
+    """Write the mask of one of several key objects and give its block."""
+    _write_mask(key_object.mask.decode(), folder / name)
+    return {"mask_file_name": name, "category": key_object.category, "names": list(key_object.names)}
+
+
+def _write_mask(mask: np.ndarray, path: Path) -> None:
+    """Write a mask as an 8-bit grey PNG, 255 on the object."""
+    Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG")
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link a file, or copy it where that cannot be done."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _unique_stems(stems: Iterable[str]) -> list[str]:
+    """Number the file stems that came before, upper and lower case alike."""
+    unique: list[str] = []
+    taken: set[str] = set()
+    for place, stem in enumerate(stems):
+        candidate = stem
+        while candidate.casefold() in taken:
+            candidate = f"{candidate}_{place}"
+        taken.add(candidate.casefold())
+        unique.append(candidate)
+    return unique

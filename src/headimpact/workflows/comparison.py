@@ -1,0 +1,66 @@
+"""Compare: evaluated runs become a table with intervals and a verdict."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from headimpact.comparison.compare import compare_runs
+from headimpact.comparison.runs import find_runs
+from headimpact.comparison.table import ComparisonTable
+from headimpact.core.errors import OptionError
+from headimpact.evaluation.metrics import METRICS
+from headimpact.workflows.answers import print_answer
+from headimpact.workflows.configs import CompareConfig
+from headimpact.workflows.run_folder import claim_run, write_provenance
+
+COMPARISON_FILE = "comparison.json"
+
+
+def compare_command(config: CompareConfig) -> None:
+    """Compare runs and write the table.
+
+    Raises:
+        OptionError: If no run is named or a number is out of range.
+        HeadImpactError: If the runs are broken or cannot be compared.
+    """
+    if not config.runs:
+        raise OptionError("No run named. Pass folders written by headimpact evaluate.")
+    table = compare_folders(
+        config.runs, primary=config.primary, margin=config.margin, resamples=config.bootstrap, seed=config.seed
+    )
+    if not config.dry_run:
+        claim_run(config, done_file=COMPARISON_FILE)
+        write_comparison(table, config.out, seed=config.seed)
+    print_answer(
+        [table.to_markdown().rstrip(), f"table: {config.out}"],
+        {"verdict": table.verdict.answer if table.verdict else None, "sentences": table.sentences()},
+        as_json=config.json,
+    )
+
+
+def compare_folders(
+    runs: Sequence[Path], *, primary: str, margin: float, resamples: int, seed: int
+) -> ComparisonTable:
+    """Find and compare the runs in some folders; unfinished ones are named in the table's notes.
+
+    Raises:
+        HeadImpactError: If the runs are broken or cannot be compared.
+    """
+    METRICS[primary]
+    found = find_runs(runs)
+    notes = [f"Not finished, left out: {path.name}." for path in found.unfinished]
+    return compare_runs(
+        found.runs,
+        primary=primary,
+        margin=margin,
+        generator=np.random.default_rng(seed),
+        resamples=resamples,
+        notes=notes,
+    )
+
+
+def write_comparison(table: ComparisonTable, out: Path, *, seed: int) -> None:
+    """Write `table.csv`, `table.md` and, last, `comparison.json`."""
+    write_provenance(out, command="compare", seed=seed)
+    table.write(out)
