@@ -197,7 +197,7 @@ def _save_qwen(folder: Path, *, config_class: type, model_class: type, vision: d
     model_class(config).save_pretrained(folder)
     tokenizer.chat_template = QWEN_TEMPLATE
     tokenizer.save_pretrained(folder)
-    size = {"shortest_edge": 56 * 56, "longest_edge": 140 * 140}
+    size = {"shortest_edge": 168 * 168, "longest_edge": 224 * 224}
     Qwen2VLImageProcessorPil(size=size).save_pretrained(folder)
 
 

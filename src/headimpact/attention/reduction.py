@@ -196,9 +196,7 @@ class _Rows:
 
     def _by_group(self, mask: Tensor) -> Tensor:
         """Bring a mask's axis of heads into groups."""
-        return (
-            mask[:, :, None] if mask.shape[1] == 1 else mask[:, self._heads.flatten()].unflatten(1, self._heads.shape)
-        )
+        return mask[:, :, None] if mask.shape[1] == 1 else mask[:, self._heads]
 
 
 def _plan(call: AttentionCall, wanted: WantedPositions, chunk_bytes: int) -> Iterator[_Block]:

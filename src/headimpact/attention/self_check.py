@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +76,7 @@ def check_capture(loaded: LoadedModel, batch: EncodedBatch) -> CaptureCheck:
     modules = loaded.family.attention_modules(loaded.model)
     queries = response_rows(batch.response_spans)
     keys = [torch.from_numpy(layout.positions) for layout in batch.layouts]
-    implementation = str(next(iter(modules.values())).config._attn_implementation)
+    implementation = str(_configs(modules)[0]._attn_implementation)
     with torch.no_grad():
         plain, again = _hidden(loaded, batch), _hidden(loaded, batch)
         with capture_attention(modules, queries=queries, keys=keys) as captured:
@@ -85,9 +86,9 @@ def check_capture(loaded: LoadedModel, batch: EncodedBatch) -> CaptureCheck:
         def keep(layer: int, call: AttentionCall) -> None:
             eager_rows[layer] = _rows_of(call.weights, queries, keys)
 
-        with _run_in_eager(modules), observe_attention(modules, keep):
-            with capture_attention(modules, queries=queries, keys=keys) as captured_in_eager:
-                _hidden(loaded, batch)
+        capture = capture_attention(modules, queries=queries, keys=keys)
+        with _run_in_eager(modules), observe_attention(modules, keep), capture as captured_in_eager:
+            _hidden(loaded, batch)
     eager = [torch.stack([eager_rows[layer][row] for layer in sorted(modules)]) for row in range(len(queries))]
     check = CaptureCheck(
         implementation=implementation,
@@ -149,8 +150,7 @@ def _rows_of(weights: Tensor | None, queries: list[Tensor], keys: list[Tensor]) 
 @contextlib.contextmanager
 def _run_in_eager(modules: Mapping[int, nn.Module]) -> Iterator[None]:
     """Let the modules' own configs name eager attention while the block runs."""
-    configs = {id(module.config): module.config for module in modules.values()}
-    before = [(config, config._attn_implementation) for config in configs.values()]
+    before = [(config, config._attn_implementation) for config in _configs(modules)]
     try:
         for config, _ in before:
             config._attn_implementation = EAGER
@@ -158,6 +158,11 @@ def _run_in_eager(modules: Mapping[int, nn.Module]) -> Iterator[None]:
     finally:
         for config, implementation in before:
             config._attn_implementation = implementation
+
+
+def _configs(modules: Mapping[int, Any]) -> list[Any]:
+    """Give the modules' configs, each once."""
+    return list({id(module.config): module.config for module in modules.values()}.values())
 
 
 def _largest(first: list[Tensor], second: list[Tensor]) -> float:

@@ -9,7 +9,7 @@ flash (any)      2-D padding, or None               causal, aligned at the last 
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -44,7 +44,7 @@ class Visibility:
     window: int | None = None
 
     @classmethod
-    def of(cls, call: AttentionCall) -> Self:
+    def of(cls, call: AttentionCall) -> "Visibility":
         """Read the rule from a call.
 
         Args:

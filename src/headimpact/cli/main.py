@@ -133,6 +133,7 @@ def parse_config(config_class: type, words: Sequence[str], command: Sequence[str
     Raises:
         OptionError: If a flag is unknown, missing or of the wrong kind.
         DataFormatError: If the YAML file is missing, broken, or has unknown keys.
+        SystemExit: If help was asked for; it has been printed.
     """
     values = read_config_file(config_class, _config_path(words))
     fields = dataclasses.fields(config_class)

@@ -113,7 +113,7 @@ def read_run(path: Path) -> EvaluatedRun:
     content, parts = read_metrics(path)
     try:
         arm = _read_arm(content["arm"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataFormatError(
             f"Not an arm in {path / METRICS_FILE}: {error!r}. Expected strategy, layers, draw, seed and "
             "trainable_parameters. Evaluate again."
@@ -176,12 +176,14 @@ def _check_distinct(runs: Sequence[EvaluatedRun]) -> None:
     layers: dict[tuple[str, int], EvaluatedRun] = {}
     for run in runs:
         arm = run.arm
-        twin = seen.setdefault((arm.strategy, arm.draw, arm.seed), run)
-        if twin is not run:
+        key = (arm.strategy, arm.draw, arm.seed)
+        if key in seen:
+            twin = seen[key]
             raise IncompatibleRunsError(
                 f"Runs cannot be compared: {twin.path.name} and {run.path.name} are both {arm.strategy}, draw "
                 f"{arm.draw}, seed {arm.seed}; expected each once. Leave one out."
             )
+        seen[key] = run
         other = layers.setdefault((arm.strategy, arm.draw), run)
         if other.arm.layers != arm.layers:
             raise IncompatibleRunsError(

@@ -207,7 +207,7 @@ def count_needed(lowered: float, others: float, *, count: int, target: float) ->
         (40, None)
     """
     room = target**2 - others
-    if room <= 0.0:
+    if room <= 1e-9 * target**2:
         return None
     return max(count, math.ceil(lowered * count / room - 1e-9))
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from headimpact.core.errors import OptionError, UnknownNameError
 from headimpact.core.provenance import hash_texts
@@ -85,7 +85,7 @@ class KeyObjectDataset:
         names = [*(sample.split for sample in self.samples), *(skip.split for skip in self.skips)]
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
-    def split(self, name: str) -> Self:
+    def split(self, name: str) -> "KeyObjectDataset":
         """Take one split.
 
         A folder without splits is split by picture as `assign_splits` does, over all its pictures, those
@@ -114,7 +114,7 @@ class KeyObjectDataset:
             skips=tuple(skip for skip in parted.skips if skip.split == name),
         )
 
-    def with_splits(self) -> Self:
+    def with_splits(self) -> "KeyObjectDataset":
         """Give every picture a split by `assign_splits`, whatever split it had."""
         chosen = assign_splits(
             [*self.image_ids, *(skip.image_id for skip in self.skips)],
@@ -126,7 +126,7 @@ class KeyObjectDataset:
             skips=tuple(dataclasses.replace(s, split=chosen[s.image_id]) for s in self.skips),
         )
 
-    def subset(self, image_ids: Iterable[str]) -> Self:
+    def subset(self, image_ids: Iterable[str]) -> "KeyObjectDataset":
         """Take the samples with these ids, in the order of the data set.
 
         Args:
@@ -146,7 +146,7 @@ class KeyObjectDataset:
             )
         return self._with_samples(sample for sample in self.samples if sample.image_id in wanted)
 
-    def limit(self, count: int, seed: int = 0) -> Self:
+    def limit(self, count: int, seed: int = 0) -> "KeyObjectDataset":
         """Draw at most so many samples; a smaller draw with the same seed lies within a larger one.
 
         Args:
@@ -164,6 +164,6 @@ class KeyObjectDataset:
         drawn = set(rank_ids(self.image_ids, seed=seed, purpose="limit")[:count])
         return self._with_samples(sample for sample in self.samples if sample.image_id in drawn)
 
-    def _with_samples(self, samples: Iterable[Sample]) -> Self:
+    def _with_samples(self, samples: Iterable[Sample]) -> "KeyObjectDataset":
         """Give the same data set with other samples."""
         return dataclasses.replace(self, samples=tuple(samples))

@@ -131,8 +131,8 @@ def _sample_or_skip(entry: PictureEntry, facts: PictureFacts, masked: Sequence[M
 
 
 def _frames(entry: PictureEntry, facts: PictureFacts | None) -> Frames:
-    """List the sizes that a mask of the picture may have."""
-    if facts is not None:
+    """List the sizes that a mask may have: the picture's; where that is at fault already, the listed one."""
+    if facts is not None and entry.claimed_hw in {None, facts.stored_hw, facts.size_hw}:
         return facts.stored_hw, facts.size_hw
     return (entry.claimed_hw,) if entry.claimed_hw is not None else ()
 

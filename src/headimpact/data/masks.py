@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -16,6 +16,7 @@ from headimpact.data.pictures import MASK_MODES, open_whole
 SizeHW = tuple[int, int]
 
 
+@runtime_checkable
 class MaskSource(Protocol):
     """A mask that is decoded when asked for, in the frame in which it was stored."""
 
@@ -41,11 +42,11 @@ class RleMask:
     size_hw: SizeHW
     counts: bytes
 
-    @classmethod
-    def from_mask(cls, mask: ObjectMask) -> Self:
+    @staticmethod
+    def from_mask(mask: ObjectMask) -> "RleMask":
         """Compress a bool mask."""
         encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-        return cls((int(mask.shape[0]), int(mask.shape[1])), bytes(encoded["counts"]))
+        return RleMask((int(mask.shape[0]), int(mask.shape[1])), bytes(encoded["counts"]))
 
     @property
     def area(self) -> int:
@@ -53,8 +54,13 @@ class RleMask:
         return int(coco_mask.area(self._encoded()))
 
     def decode(self) -> ObjectMask:
-        """Give the bool mask `[height, width]`."""
-        return np.ascontiguousarray(coco_mask.decode(self._encoded()), dtype=bool)
+        """Give the bool mask `[height, width]`.
+
+        Not by pycocotools' own `decode`, which warns with every call under numpy 2.
+        """
+        runs = expand_counts(self.counts.decode("ascii"))
+        columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+        return np.ascontiguousarray(columns.reshape(self.size_hw[::-1]).T)
 
     def _encoded(self) -> dict[str, Any]:
         """Give the form that pycocotools reads."""
@@ -145,11 +151,11 @@ def mask_box(mask: ObjectMask) -> tuple[int, int, int, int] | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def unite_masks(masks: Sequence[ObjectMask]) -> ObjectMask:
+def unite_masks(masks: Sequence[np.ndarray]) -> ObjectMask:
     """Give the pixels that belong to any of the masks.
 
     Args:
-        masks: At least one mask; all of one size.
+        masks: At least one bool mask `[height, width]`; all of one size.
 
     Raises:
         DataFormatError: If there is no mask, or the sizes differ.
@@ -197,3 +203,38 @@ def _cell_shares(pixels: int, cells: int) -> np.ndarray:
 def format_size(size_hw: Sequence[int]) -> str:
     """Write a size as in messages: height x width."""
     return " x ".join(str(n) for n in size_hw)
+
+
+def expand_counts(text: str) -> list[int]:
+    """Read COCO's compressed run lengths: five bits a character, every run after the third as a difference.
+
+    Checked here because pycocotools trusts what it is given.
+
+    Raises:
+        DataFormatError: If the text is not made of such numbers.
+
+    Source: cocodataset/cocoapi, `rleFrString`.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64 or shift > 60:
+            raise DataFormatError(f"Broken run lengths: {character!r} in compressed counts {shorten(text)}.")
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:
+            continue
+        if bits & 0x10:
+            value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise DataFormatError(f"Broken run lengths: compressed counts {shorten(text)} end in the middle of a number.")
+    return runs
+
+
+def shorten(value: object) -> str:
+    """Show a value in at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

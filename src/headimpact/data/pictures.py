@@ -11,8 +11,8 @@ from headimpact.core.errors import DataFormatError
 PIXEL_LIMIT = 89_478_485
 """Most pixels a picture may have (Pillow's own threshold for a decompression bomb, here always an error)."""
 
-PICTURE_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
-"""Formats that are opened; EPS and the like, which start other programs, are not."""
+PICTURE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
+"""Formats that are opened, in Pillow's words; EPS and the like, which start other programs, are not."""
 
 SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 MASK_MODES = ("1", "L", "P", *SIXTEEN_BIT_MODES)

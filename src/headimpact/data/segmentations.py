@@ -6,7 +6,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from headimpact.core.errors import DataFormatError
-from headimpact.data.masks import RleMask, SizeHW, format_size
+from headimpact.data.masks import RleMask, SizeHW, expand_counts, format_size, shorten
 from headimpact.data.pictures import PIXEL_LIMIT
 
 
@@ -62,13 +62,13 @@ def rle_from_segmentation(segmentation: object, *, size_hw: SizeHW) -> RleMask:
         return _rle_from_polygons(segmentation or [], size_hw)
     if not isinstance(segmentation, dict) or "counts" not in segmentation:
         raise DataFormatError(
-            f"Unknown segmentation: {_short(segmentation)}; expected a list of polygons or run lengths "
+            f"Unknown segmentation: {shorten(segmentation)}; expected a list of polygons or run lengths "
             "{'size': ..., 'counts': ...}."
         )
     counts = segmentation["counts"]
-    runs = _expand_counts(counts) if isinstance(counts, str) else counts
+    runs = expand_counts(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(_is_count(run) for run in runs):
-        raise DataFormatError(f"Broken run lengths: counts are {_short(counts)}; expected whole numbers from 0 up.")
+        raise DataFormatError(f"Broken run lengths: counts are {shorten(counts)}; expected whole numbers from 0 up.")
     if sum(runs) != size_hw[0] * size_hw[1]:
         raise DataFormatError(
             f"Broken run lengths: the counts add up to {sum(runs)} pixels, expected {format_size(size_hw)} = "
@@ -99,7 +99,7 @@ def _refuse_broken_polygon(part: object, size_hw: SizeHW) -> None:
     """
     values = np.asarray(part) if isinstance(part, list) and not _is_nested(part) else None
     if values is None or len(values) % 2 or (len(values) and values.dtype.kind not in "iuf"):
-        raise DataFormatError(f"Broken polygon: {_short(part)}; expected numbers x, y, x, y, ...")
+        raise DataFormatError(f"Broken polygon: {shorten(part)}; expected numbers x, y, x, y, ...")
     height, width = size_hw
     xs, ys = values[0::2], values[1::2]
     near = (xs >= -width) & (xs <= 2 * width) & (ys >= -height) & (ys <= 2 * height)  # False for NaN
@@ -123,41 +123,6 @@ def _rle_from_runs(runs: list[int], size_hw: SizeHW) -> RleMask:
     return RleMask(size_hw, bytes(encoded["counts"]))
 
 
-def _expand_counts(text: str) -> list[int]:
-    """Read COCO's compressed run lengths: five bits a character, every run after the third as a difference.
-
-    Checked here because pycocotools trusts them.
-
-    Raises:
-        DataFormatError: If the text is not made of such numbers.
-
-    Source: cocodataset/cocoapi, `rleFrString`.
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64 or shift > 60:
-            raise DataFormatError(f"Broken run lengths: {character!r} in compressed counts {_short(text)}.")
-        value |= (bits & 0x1F) << shift
-        shift += 5
-        if bits & 0x20:
-            continue
-        if bits & 0x10:
-            value -= 1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        value = shift = 0
-    if shift:
-        raise DataFormatError(f"Broken run lengths: compressed counts {_short(text)} end in the middle of a number.")
-    return runs
-
-
 def _is_count(value: object) -> bool:
     """Tell whether a value is a whole number from 0 up."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _short(value: object) -> str:
-    """Show a value in at most 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

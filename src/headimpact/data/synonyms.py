@@ -11,9 +11,9 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         for category, words in {
             "person": "man, woman, boy, girl, child, kid, baby, toddler, infant, guy, lady, gentleman, male, female, "
             "adult, teenager, teen, player, batter, baseball pitcher, umpire, catcher, skier, snowboarder, "
-            "skateboarder, surfer, rider, cyclist, biker, bicyclist, motorcyclist, driver, passenger, pedestrian, tourist, worker, "
-            "chef, officer, policeman, fireman, soldier, student, bride, groom, couple, crowd, family, someone, human, "
-            "athlete, jockey, cowboy, farmer, vendor, spectator, friend, mother, father, son, daughter, swimmer, wakeboarder",
+            "skateboarder, surfer, rider, cyclist, biker, bicyclist, motorcyclist, driver, passenger, pedestrian, "
+            "tourist, worker, chef, officer, policeman, fireman, soldier, student, bride, groom, couple, crowd, "
+            "family, someone, human, athlete, jockey, cowboy, farmer, vendor, spectator, mother, father, swimmer",
             "bicycle": "bike, tricycle",
             "car": "automobile, sedan, taxi, cab, suv, minivan, van, jeep, convertible",
             "motorcycle": "motorbike, motor bike, motor cycle, scooter, moped, dirt bike, dirtbike",

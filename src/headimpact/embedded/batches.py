@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from headimpact.embedded.attributes import COLOURS, SHAPES, SIDE, TEXTURES, TOKEN_SIDE, Scene
-from headimpact.embedded.attributes import BACKGROUNDS
+from headimpact.embedded.attributes import BACKGROUNDS, COLOURS, SHAPES, SIDE, TEXTURES, TOKEN_SIDE, Scene
 from headimpact.embedded.language import CAPTION_STYLES, ORDINARY_STYLE, Turn, caption_turns, question_turns
 from headimpact.embedded.tokenizer import ANSWER_MARK, EOS, IMAGE, PROMPT_MARK
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 IMAGE_TOKENS = (SIDE // TOKEN_SIDE) ** 2
 IGNORED = -100
+CAPTIONS_A_PICTURE = 4
+QUESTIONS_A_PICTURE = 6
 LENGTH_STEP = 32
 """Sequences are padded to a multiple of this, so that few different shapes occur."""
 
@@ -80,7 +81,9 @@ class TurnEncoder:
         return self._known[text]
 
 
-def choose_turns(scene: Scene, rng: np.random.Generator, *, captions: int = 4, questions: int = 6) -> list[Turn]:
+def choose_turns(
+    scene: Scene, rng: np.random.Generator, *, captions: int = CAPTIONS_A_PICTURE, questions: int = QUESTIONS_A_PICTURE
+) -> list[Turn]:
     """Choose the turns to train on: the ordinary caption, other styles, and questions.
 
     Args:

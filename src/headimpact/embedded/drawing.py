@@ -1,7 +1,7 @@
 """Draws shapes, textures and backgrounds as antialiased pixels."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Stroke:
         return slice(self.top, self.top + self.diameter), slice(self.left, self.left + self.diameter)
 
 
-@lru_cache(maxsize=None)
+@cache
 def shape_alpha(shape: str, diameter: int) -> np.ndarray:
     """Return how much of each pixel of a box the shape covers.
 
@@ -91,7 +91,7 @@ def _is_inside(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return radius * (np.cos(fold) * edge_y + np.sin(fold) * edge_x) <= edge_y
 
 
-@lru_cache(maxsize=None)
+@cache
 def shape_mask(shape: str, diameter: int) -> np.ndarray:
     """Return the pixels of a box of which the shape covers at least half, read-only.
 

@@ -110,10 +110,12 @@ def _word_figures(answers: Sequence[str], scenes: Sequence[Scene]) -> dict[str, 
     figures = {}
     for name in ("colour", "shape", "texture"):
         figures[f"word/{name}"] = float(
-            np.mean([
-                getattr(scene.main_object, name) in answer.split()
-                for answer, scene in zip(answers, scenes, strict=True)
-            ])
+            np.mean(
+                [
+                    getattr(scene.main_object, name) in answer.split()
+                    for answer, scene in zip(answers, scenes, strict=True)
+                ]
+            )
         )
     is_both = [
         {scene.main_object.colour, scene.main_object.shape} <= set(answer.split())

@@ -49,9 +49,7 @@ def draw_scene(*, task: str, split: str, index: int, seed: int) -> Scene:
     return _find_task(task).draw(scene_generator(seed=seed, split=split, index=index))
 
 
-def build_scenes(
-    out: Path, *, task: str, counts: Mapping[str, int], seed: int, overwrite: bool = False
-) -> Path:
+def build_scenes(out: Path, *, task: str, counts: Mapping[str, int], seed: int, overwrite: bool = False) -> Path:
     """Write a folder of scenes, whole or not at all.
 
     Args:
@@ -168,8 +166,7 @@ class _Tables:
         categories = [{"id": SHAPES.index(shape) + 1, "name": shape, "supercategory": "shape"} for shape in SHAPES]
         vqa = {"info": self._info, "license": LICENSE, "data_type": "headimpact-scenes"}
         return {
-            "instances.json": head
-            | {"images": self._images, "annotations": self._objects, "categories": categories},
+            "instances.json": head | {"images": self._images, "annotations": self._objects, "categories": categories},
             "captions.json": head | {"images": self._images, "annotations": self._captions},
             "questions.json": vqa | {"task_type": "Open-Ended", "questions": self._questions},
             "answers.json": vqa | {"annotations": self._answers},

@@ -6,9 +6,7 @@ In: nothing but a plan and a seed. Out: a state file that a killed run goes on f
 import json
 import logging
 import math
-import os
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +17,7 @@ from torch import nn
 from headimpact.embedded.architecture import Size, build_model
 from headimpact.embedded.attributes import BACKGROUNDS, COLOURS, SHAPES, TEXTURES, TOKEN_SIDE, Scene
 from headimpact.embedded.batches import TurnEncoder, choose_turns, dense_targets, pack_batch
+from headimpact.embedded.language import Turn
 from headimpact.embedded.layout import draw_main_scene, scene_generator
 from headimpact.embedded.muon import BatchedMuon
 from headimpact.embedded.packed_forward import (
@@ -49,8 +48,9 @@ class Plan:
     Args:
         steps: Length of the schedule in steps.
         minutes: Length of the schedule in minutes of training; whichever ends first counts.
-        batch_size: Pictures a step.
         warm_steps: First steps, in which only the tower learns, from dense targets.
+        warm_batch_size: Pictures a step while only the tower learns.
+        batch_size: Pictures a step afterwards.
         learning_rate: Highest learning rate.
         dense_weight: Weight of the dense targets' loss once the decoder learns; falls to 0 half-way.
         save_minutes: Minutes between two state files.
@@ -60,8 +60,9 @@ class Plan:
 
     steps: int = 6000
     minutes: float = 140.0
-    batch_size: int = 32
     warm_steps: int = 1200
+    warm_batch_size: int = 32
+    batch_size: int = 16
     learning_rate: float = 2e-3
     dense_weight: float = 0.3
     save_minutes: float = 3.0
@@ -83,9 +84,7 @@ class TrainingRun:
         self.folder = folder
         self.model: LlavaForConditionalGeneration = build_model(tokenizer, size=plan.size, seed=plan.seed)
         use_float32_attention(self.model)
-        self.dense_heads = nn.ModuleDict(
-            {name: nn.Linear(plan.size.width, count) for name, count in _CLASSES.items()}
-        )
+        self.dense_heads = nn.ModuleDict({name: nn.Linear(plan.size.width, count) for name, count in _CLASSES.items()})
         self.dense_heads["pixels"] = nn.Linear(plan.size.width, TOKEN_SIDE**2)
         self.encoder = TurnEncoder(tokenizer)
         self.optimizers = _build_optimizers(self.model, self.dense_heads, plan.learning_rate)
@@ -102,12 +101,8 @@ class TrainingRun:
         """Share of the schedule that is done, in [0, 1]."""
         return min(1.0, max(self.step / self.plan.steps, self.elapsed / (60 * self.plan.minutes)))
 
-    def train(self, *, on_save: Callable[["TrainingRun"], None] | None = None) -> None:
-        """Train to the end of the schedule, saving the state now and then.
-
-        Args:
-            on_save: Called after each state file, for example to export a checkpoint.
-        """
+    def train(self) -> None:
+        """Train to the end of the schedule, saving the state now and then."""
         self.model.train()
         last_save = self.elapsed
         while self.progress < 1:
@@ -120,8 +115,6 @@ class TrainingRun:
             if self.elapsed - last_save > 60 * self.plan.save_minutes:
                 last_save = self.elapsed
                 self.save()
-                if on_save is not None:
-                    on_save(self)
         self.save()
 
     def save(self) -> None:
@@ -136,7 +129,7 @@ class TrainingRun:
         }
         partial = self.state_path.with_suffix(".partial")
         torch.save(state, partial)
-        os.replace(partial, self.state_path)
+        Path(partial).replace(self.state_path)
 
     def resume(self) -> None:
         """Go on from the state file."""
@@ -166,11 +159,14 @@ class TrainingRun:
         self._update(rate=self._rate())
         return figures
 
-    def _draw(self, *, crowding: float) -> tuple[list[Scene], list]:
+    def _draw(self, *, crowding: float) -> tuple[list[Scene], list[list[Turn]]]:
         """Draw the scenes of this step and choose their turns."""
+        plan = self.plan
+        warmed = min(self.step, plan.warm_steps)
+        first = warmed * plan.warm_batch_size + (self.step - warmed) * plan.batch_size
+        count = plan.warm_batch_size if self.step < plan.warm_steps else plan.batch_size
         scenes, turns = [], []
-        for number in range(self.plan.batch_size):
-            index = self.step * self.plan.batch_size + number
+        for index in range(first, first + count):
             rng = scene_generator(seed=self.plan.seed, split="pretrain", index=index)
             scenes.append(draw_main_scene(rng, crowding=crowding))
             turns.append(choose_turns(scenes[-1], rng))
@@ -222,9 +218,7 @@ def _crowding(progress: float) -> float:
     return min(1.0, max(0.0, (progress - 0.1) / 0.1))
 
 
-def _build_optimizers(
-    model: nn.Module, dense_heads: nn.Module, learning_rate: float
-) -> list[torch.optim.Optimizer]:
+def _build_optimizers(model: nn.Module, dense_heads: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
     """Give the hidden matrices to Muon and everything else to AdamW."""
     hidden, rest = [], list(dense_heads.parameters())
     for name, parameter in model.named_parameters():

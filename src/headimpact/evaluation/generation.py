@@ -1,5 +1,6 @@
 """Responses of a model to pictures and prompts: greedy or beam search, batch by batch in a fixed order."""
 
+import contextlib
 import copy
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ def generate_responses(
     indices: Collection[int] | None = None,
     max_new_tokens: int = 48,
     num_beams: int = 1,
+    prompts: "EncodedPrompts | None" = None,
 ) -> Iterator[tuple[int, tuple[Prediction, ...]]]:
     """Generate responses block by block.
 
@@ -32,6 +34,7 @@ def generate_responses(
         indices: Which blocks to generate; all if left out. The order is that of the blocks.
         max_new_tokens: Longest response, at least 1.
         num_beams: Beams of the search, at least 1.
+        prompts: Inputs kept from an earlier arm of the same base model and blocks; encoded anew if left out.
 
     Yields:
         A block's index and its predictions, in the order of its requests.
@@ -45,25 +48,70 @@ def generate_responses(
     options = _generation_options(loaded, max_new_tokens=max_new_tokens, num_beams=num_beams)
     for index, block in enumerate(blocks):
         if indices is None or index in indices:
-            texts = _respond(loaded, block, options)
+            inputs = _encode_block(loaded, block) if prompts is None else prompts.inputs(index)
+            texts = _respond(loaded, inputs, options)
             yield index, tuple(_prediction(request, text) for request, text in zip(block, texts, strict=True))
 
 
-def _respond(loaded: LoadedModel, block: Sequence[ResponseRequest], options: Any) -> list[str]:
-    """Generate the responses of one batch as text."""
+class EncodedPrompts:
+    """Model inputs of every block, computed once and reused by every arm that is evaluated in one process.
+
+    Vision tower, projector and token embeddings are the base model's and never tuned. Where a family's language
+    inputs are embeddings and a mask alone, their output is kept; elsewhere the processed pictures and tokens.
+    """
+
+    def __init__(self, loaded: LoadedModel, blocks: Sequence[Sequence[ResponseRequest]]) -> None:
+        """Keep nothing yet.
+
+        Args:
+            loaded: The base model, or one of its arms.
+            blocks: What `split_blocks` gave; the same must be generated.
+        """
+        self._loaded = loaded
+        self._blocks = blocks
+        self._inputs: dict[int, dict[str, Any]] = {}
+
+    def inputs(self, index: int) -> dict[str, Any]:
+        """Give the model inputs of one block, computing them the first time."""
+        if index not in self._inputs:
+            self._inputs[index] = self._compute(self._blocks[index])
+        return dict(self._inputs[index])
+
+    def _compute(self, block: Sequence[ResponseRequest]) -> dict[str, Any]:
+        """Encode one block and, where the family allows it, run what lies below the language model."""
+        inputs = _encode_block(self._loaded, block)
+        family = self._loaded.family
+        with torch.inference_mode(), _evaluating(self._loaded.model):
+            found = family.language_inputs(family.backbone(self._loaded.model), inputs)
+        return dict(found) if set(found) == {"inputs_embeds", "attention_mask"} else inputs
+
+
+def _encode_block(loaded: LoadedModel, block: Sequence[ResponseRequest]) -> dict[str, Any]:
+    """Run the processor on one batch, padded on the left."""
     images = [request.load_image() for request in block]
-    prompts = [request.prompt for request in block]
-    encoded = encode(loaded, images, prompts, None, padding_side="left")
-    was_training = loaded.model.training
-    loaded.model.eval()
-    try:
-        with torch.inference_mode():
-            tokens = loaded.model.generate(**encoded.inputs, generation_config=options)
-    finally:
-        loaded.model.train(was_training)
-    answers = tokens[:, encoded.inputs["input_ids"].shape[1] :]
-    decoded = _tokenizer(loaded).batch_decode(answers, skip_special_tokens=True)
+    encoded = encode(loaded, images, [request.prompt for request in block], None, padding_side="left")
+    return dict(encoded.inputs)
+
+
+def _respond(loaded: LoadedModel, inputs: dict[str, Any], options: Any) -> list[str]:
+    """Generate the responses of one batch as text."""
+    with torch.inference_mode(), _evaluating(loaded.model):
+        tokens = loaded.model.generate(**inputs, generation_config=options)
+    length = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
+    decoded = _tokenizer(loaded).batch_decode(tokens[:, length:], skip_special_tokens=True)
     return [str(text).strip() for text in decoded]
+
+
+@contextlib.contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Switch a model's dropout off for a block."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _generation_options(loaded: LoadedModel, *, max_new_tokens: int, num_beams: int) -> Any:

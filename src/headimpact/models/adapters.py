@@ -2,10 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -49,7 +49,8 @@ def load_adapter(model: nn.Module, folder: Path, *, family: ModelFamily) -> nn.M
         raise OptionError(_other_base(folder, " ".join(str(error).split())[:300])) from error
     _check_all_landed(adapted, weights, folder)
     family.attention_modules(adapted)
-    return adapted.eval()
+    adapted.eval()
+    return cast("nn.Module", adapted)
 
 
 def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -66,9 +67,10 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
             )
     try:
         json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        return load_file(folder / WEIGHTS_FILE)
+        weights: dict[str, torch.Tensor] = load_file(folder / WEIGHTS_FILE)
     except (OSError, ValueError, SafetensorError) as error:
         raise DataFormatError(f"Cannot read the adapter in {folder}: {' '.join(str(error).split())}.") from error
+    return weights
 
 
 def _check_all_landed(adapted: Any, weights: dict[str, torch.Tensor], folder: Path) -> None:
@@ -77,18 +79,12 @@ def _check_all_landed(adapted: Any, weights: dict[str, torch.Tensor], folder: Pa
     Raises:
         OptionError: If names or values differ.
     """
-    from peft import get_peft_model_state_dict
-
     held = {name: tensor.detach().cpu() for name, tensor in get_peft_model_state_dict(adapted).items()}
     strange = sorted(set(weights) - set(held))
     empty = sorted(set(held) - set(weights))
     if strange or empty:
-        example = (strange or empty)[0]
-        raise OptionError(
-            _other_base(
-                folder, f"{len(strange)} weights found no module, {len(empty)} modules no weight (first: {example})"
-            )
-        )
+        counts = f"{len(strange)} weights found no module, {len(empty)} modules no weight"
+        raise OptionError(_other_base(folder, f"{counts} (first: {(strange or empty)[0]})"))
     for name, tensor in weights.items():
         if not torch.equal(held[name], tensor.to(held[name].dtype)):
             raise OptionError(_other_base(folder, f"weight {name} was not taken over"))

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -71,9 +70,9 @@ class ImageTokenLayout:
     def areas(self) -> TokenAreas:
         """Area of each token's rectangle, as a share of the picture."""
         x0, y0, x1, y1 = self.boxes.T
-        return np.clip(x1 - x0, 0.0, None) * np.clip(y1 - y0, 0.0, None)
+        return np.asarray(np.clip(x1 - x0, 0.0, None) * np.clip(y1 - y0, 0.0, None))
 
-    def view(self, name: str) -> Self:
+    def view(self, name: str) -> "ImageTokenLayout":
         """Keep one way in which the picture enters.
 
         Args:
@@ -91,7 +90,7 @@ class ImageTokenLayout:
             return self
         return self.select((self.tile == WHOLE_PICTURE) == (name == "global"))
 
-    def of_image(self, image_index: int) -> Self:
+    def of_image(self, image_index: int) -> "ImageTokenLayout":
         """Keep the tokens of one picture.
 
         Args:
@@ -99,7 +98,7 @@ class ImageTokenLayout:
         """
         return self.select(self.image_index == image_index)
 
-    def select(self, keep: Bool[np.ndarray, " image_tokens"]) -> Self:
+    def select(self, keep: Bool[np.ndarray, " image_tokens"]) -> "ImageTokenLayout":
         """Keep some tokens.
 
         Args:
@@ -115,7 +114,7 @@ class ImageTokenLayout:
             grid_column=self.grid_column[keep],
         )
 
-    def shifted(self, offset: int) -> Self:
+    def shifted(self, offset: int) -> "ImageTokenLayout":
         """Move every token along the sequence.
 
         Args:

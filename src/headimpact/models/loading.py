@@ -128,8 +128,8 @@ def untrained_twin(loaded: LoadedModel, seed: int) -> LoadedModel:
     if not 0 <= seed < SEED_LIMIT:
         raise OptionError(f"Seed out of range: got {seed}; expected 0 to 2**63 - 1.")
     config = copy.deepcopy(loaded.config)
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
         model = AutoModelForImageTextToText.from_config(
             config, dtype=loaded.dtype, attn_implementation=loaded.config._attn_implementation
         )
@@ -197,8 +197,8 @@ def _resolve_source(name: str) -> str:
     if short is None and looks_like_hub_id:
         return name
     raise DataFormatError(
-        f"Model not found: {str(folder)!r} is not a folder. Pass a checkpoint folder, a hub id (owner/name), or one of: "
-        f"{', '.join(CHECKPOINTS)}."
+        f"Model not found: {str(folder)!r} is not a folder. Pass a checkpoint folder, a hub id (owner/name), "
+        f"or one of: {', '.join(CHECKPOINTS)}."
     )
 
 

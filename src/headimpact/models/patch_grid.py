@@ -7,7 +7,7 @@ from headimpact.core.shapes import Coverage, TokenBoxes
 
 
 def grid_boxes(
-    *, rows: int, columns: int, patch_hw: tuple[float, float], start_yx: tuple[float, float], plane_hw: tuple[int, int]
+    *, rows: int, columns: int, patch_hw: tuple[int, int], start_yx: tuple[int, int], plane_hw: tuple[int, int]
 ) -> TokenBoxes:
     """Give each cell's rectangle in shares of the picture, row by row, cut at the picture's edge.
 

@@ -162,7 +162,7 @@ def _check_rows(
     if len(counts) != 1 or not pictures:
         raise DataFormatError(
             f"Rows differ in number: {len(pictures)} picture lists, {len(prompts)} prompts, "
-            f"{'no' if responses is None else len(responses)} responses. Expected one of each per row, at least one row."
+            f"{'no' if responses is None else len(responses)} responses. Expected one of each per row."
         )
     if not all(pictures):
         raise DataFormatError("A row has no picture. Expected at least one per prompt.")

@@ -61,5 +61,5 @@ def render_page(page: Page) -> str:
         keep_trailing_newline=True,
     )
     style, *_ = environment.loader.get_source(environment, "style.css") if environment.loader else ("",)
-    css = Markup(f"{style}{scale_css()}")  # noqa: S704
+    css = Markup(f"{style}{scale_css()}")
     return environment.get_template("report.html.j2").render(page=page, css=css)

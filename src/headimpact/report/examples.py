@@ -55,14 +55,17 @@ class ExamplePicture:
         """
         width, height = self.thumbnail.size
         if self.thumbnail.mode != "RGB" or max(width, height) > THUMBNAIL_SIDE:
-            raise _misfit(self, f"thumbnail {self.thumbnail.mode} {width} x {height}", f"RGB up to {THUMBNAIL_SIDE} pixels")
+            given = f"thumbnail {self.thumbnail.mode} {width} x {height}"
+            raise DataFormatError(_misfit(self, given, f"RGB up to {THUMBNAIL_SIDE} pixels"))
         if self.mask.shape != (height, width) or self.mask.dtype != np.bool_:
-            raise _misfit(self, f"mask {self.mask.dtype} {self.mask.shape}", f"bool {(height, width)}")
+            raise DataFormatError(_misfit(self, f"mask {self.mask.dtype} {self.mask.shape}", f"bool {(height, width)}"))
         tokens = self.boxes.shape[0]
         if self.boxes.shape != (tokens, 4) or self.maps.ndim != 3 or self.maps.shape[2] != tokens:
-            raise _misfit(self, f"boxes {self.boxes.shape}, maps {self.maps.shape}", "as many map entries as boxes")
+            raise DataFormatError(
+                _misfit(self, f"boxes {self.boxes.shape}, maps {self.maps.shape}", "as many map entries as boxes")
+            )
         if self.maps.dtype not in {np.dtype(np.float16), np.dtype(np.float32)}:
-            raise _misfit(self, f"maps of {self.maps.dtype}", "float16 or float32")
+            raise DataFormatError(_misfit(self, f"maps of {self.maps.dtype}", "float16 or float32"))
 
 
 def make_thumbnail(picture: Image.Image, mask: ObjectMask) -> tuple[Image.Image, ObjectMask]:
@@ -153,7 +156,11 @@ def png_bytes(picture: Image.Image) -> bytes:
 
 
 def _read_one(folder: Path, entry: dict[str, Any], tensors: dict[str, np.ndarray]) -> ExamplePicture:
-    """Read one example; its files are named by its index, never by a text of the data set."""
+    """Read one example; its files are named by its index, never by a text of the data set.
+
+    Raises:
+        DataFormatError: If its name is not its index, or a part is missing or does not fit.
+    """
     name = entry["name"]
     if not (isinstance(name, str) and name.isdigit()):
         raise DataFormatError(f"Broken examples folder: {folder} names a file {name!r}, expected digits. Score again.")
@@ -169,19 +176,23 @@ def _read_one(folder: Path, entry: dict[str, Any], tensors: dict[str, np.ndarray
 
 
 def _open(path: Path) -> Image.Image:
-    """Read a small picture fully."""
+    """Read a small picture fully.
+
+    Raises:
+        DataFormatError: If it cannot be read or is larger than a thumbnail.
+    """
     try:
         with Image.open(path) as picture:
             if max(picture.size) > THUMBNAIL_SIDE:
-                raise DataFormatError(f"Example picture too large: {path} is {picture.size}, expected up to {THUMBNAIL_SIDE}.")
+                raise DataFormatError(
+                    f"Example picture too large: {path} is {picture.size}, expected up to {THUMBNAIL_SIDE}."
+                )
             picture.load()
             return picture.copy()
     except OSError as error:
         raise DataFormatError(f"Cannot read example picture {path}: {error}. Score again to rewrite it.") from error
 
 
-def _misfit(example: ExamplePicture, given: str, expected: str) -> DataFormatError:
+def _misfit(example: ExamplePicture, given: str, expected: str) -> str:
     """Say that parts of an example do not fit."""
-    return DataFormatError(
-        f"Example picture {example.image_id!r} does not fit together: {given}; expected {expected}. Score again."
-    )
+    return f"Example picture {example.image_id!r} does not fit together: {given}; expected {expected}. Score again."

@@ -139,6 +139,15 @@ class ComparisonPart:
 
 
 @dataclasses.dataclass(frozen=True)
+class Quote:
+    """What arms say about one test picture, beside its reference."""
+
+    image_id: str
+    reference: str
+    answers: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Page:
     """The whole report."""
 
@@ -152,4 +161,6 @@ class Page:
     scores: tuple[ScorePart, ...]
     comparisons: tuple[ComparisonPart, ...]
     evaluation_table: Table | None
+    quotes: tuple[Quote, ...]
     facts: tuple[FactTable, ...]
+    run_tables: tuple[Table, ...]

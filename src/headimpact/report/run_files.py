@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from headimpact.comparison.table import ComparisonTable
 from headimpact.core.artifacts import read_json
 from headimpact.core.errors import DataFormatError
 from headimpact.evaluation.results import METRICS_FILE, METRICS_SCHEMA, PREDICTIONS_FILE, Prediction, read_predictions
@@ -15,7 +16,7 @@ from headimpact.selection.selection import Selection
 SCORES_FILE = "head_scores.json"
 SELECTION_FILE = "selection.json"
 TUNING_FILE, TUNING_SCHEMA = "tuning.json", "tuning/1"
-COMPARISON_FILE, COMPARISON_SCHEMA = "comparison.json", "comparison/1"
+COMPARISON_FILE = "comparison.json"
 KNOWN_FILES = (SCORES_FILE, SELECTION_FILE, TUNING_FILE, METRICS_FILE, COMPARISON_FILE)
 
 
@@ -41,7 +42,7 @@ class RunFiles:
     tuning: dict[str, Any] | None = None
     metrics: dict[str, Any] | None = None
     predictions: tuple[Prediction, ...] = ()
-    comparison: dict[str, Any] | None = None
+    comparison: ComparisonTable | None = None
 
 
 def read_runs(folders: Sequence[Path]) -> tuple[RunFiles, ...]:
@@ -59,7 +60,9 @@ def read_runs(folders: Sequence[Path]) -> tuple[RunFiles, ...]:
     found: dict[Path, Path] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise DataFormatError(f"Run folder not found: {folder}. Expected a folder written by headimpact; check the path.")
+            raise DataFormatError(
+                f"Run folder not found: {folder}. Expected a folder written by headimpact; check the path."
+            )
         below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
         for path in (folder, *below):
             if any((path / name).is_file() for name in KNOWN_FILES):
@@ -86,5 +89,5 @@ def _read_run(folder: Path) -> RunFiles:
         tuning=read_json(folder / TUNING_FILE, schema=TUNING_SCHEMA) if has(TUNING_FILE) else None,
         metrics=read_json(folder / METRICS_FILE, schema=METRICS_SCHEMA) if has(METRICS_FILE) else None,
         predictions=read_predictions(folder / PREDICTIONS_FILE) if has(METRICS_FILE) and has(PREDICTIONS_FILE) else (),
-        comparison=read_json(folder / COMPARISON_FILE, schema=COMPARISON_SCHEMA) if has(COMPARISON_FILE) else None,
+        comparison=ComparisonTable.read(folder) if has(COMPARISON_FILE) else None,
     )

@@ -4,8 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-MISSING = "–"
-"""What stands where there is no number."""
+MISSING = "\u2013"
+"""En dash: what stands where there is no number."""
+
+NBSP = "\u00a0"
+"""Space that no line breaks at."""
+
+MINUS = "\u2212"
+"""Minus sign, as wide as a plus."""
 
 REASONS: Mapping[str, str] = {
     "no_caption": "no caption",
@@ -35,21 +41,21 @@ def number(value: float | None, *, digits: int = 2) -> str:
     """Write a number with fixed digits.
 
     Example:
-        >>> number(0.5), number(-0.126), number(float("nan")), number(None)
-        ('0.50', '−0.13', '–', '–')
+        >>> number(0.5), number(-0.126).replace(MINUS, "-"), number(float("nan")) == number(None) == MISSING
+        ('0.50', '-0.13', True)
     """
     if value is None or not math.isfinite(value):
         return MISSING
     written = f"{value:.{digits}f}"
-    return written.replace("-", "−") if float(written) != 0 else written.removeprefix("-")
+    return written.replace("-", MINUS) if float(written) != 0 else written.removeprefix("-")
 
 
 def signed(value: float | None, *, digits: int = 2) -> str:
     """Write a difference with its sign.
 
     Example:
-        >>> signed(0.5), signed(-0.126), signed(0.0)
-        ('+0.50', '−0.13', '0.00')
+        >>> signed(0.5), signed(-0.126).replace(MINUS, "-"), signed(0.0)
+        ('+0.50', '-0.13', '0.00')
     """
     written = number(value, digits=digits)
     return f"+{written}" if value is not None and value > 0 and written.strip("0.") else written
@@ -59,8 +65,8 @@ def interval(low: float | None, high: float | None, *, digits: int = 2, sign: bo
     """Write an interval; nothing where an end is missing.
 
     Example:
-        >>> interval(0.1, 0.25), interval(-0.1, 0.25, sign=True), interval(None, 0.2)
-        ('0.10 to 0.25', '−0.10 to +0.25', '')
+        >>> interval(0.1, 0.25), interval(0.1, 0.25, sign=True), interval(None, 0.2)
+        ('0.10 to 0.25', '+0.10 to +0.25', '')
     """
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
@@ -72,8 +78,8 @@ def probability(value: float | None) -> str:
     """Write a p or q value.
 
     Example:
-        >>> probability(0.0), probability(0.0312), probability(0.6), probability(None)
-        ('< 0.001', '0.031', '0.60', '–')
+        >>> probability(0.0), probability(0.0312), probability(0.6)
+        ('< 0.001', '0.031', '0.60')
     """
     if value is None or not math.isfinite(value):
         return MISSING
@@ -83,26 +89,26 @@ def probability(value: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Write a share as percent with two telling digits; very small shares keep theirs.
+    r"""Write a share as percent with two telling digits; very small shares keep theirs.
 
     Example:
         >>> percent(0.000055), percent(0.0043), percent(0.5), percent(1.0), percent(0.0)
-        ('0.0055 %', '0.43 %', '50 %', '100 %', '0 %')
+        ('0.0055\xa0%', '0.43\xa0%', '50\xa0%', '100\xa0%', '0\xa0%')
     """
     if share is None or not math.isfinite(share):
         return MISSING
     if share == 0:
-        return "0 %"
+        return f"0{NBSP}%"
     value = 100 * share
     digits = max(0, 1 - math.floor(math.log10(abs(value))))
-    return f"{value:.{digits}f} %".replace("-", "−")
+    return f"{value:.{digits}f}{NBSP}%".replace("-", MINUS)
 
 
 def whole(count: int) -> str:
-    """Write a count with thin spaces between thousands.
+    r"""Write a count with thin spaces between thousands.
 
     Example:
-        >>> whole(204800) == "204\\u202f800"
+        >>> whole(204800) == "204\u202f800"
         True
     """
     return f"{count:,}".replace(",", "\u202f")
@@ -111,6 +117,17 @@ def whole(count: int) -> str:
 def listed(items: Sequence[Any], *, join: str = ", ") -> str:
     """Write items in a row; a dash for none."""
     return join.join(str(item) for item in items) if items else MISSING
+
+
+def joined(items: Sequence[Any]) -> str:
+    """Write items as a sentence would.
+
+    Example:
+        >>> joined([3]), joined([1, 8]), joined([1, 2, 8])
+        ('3', '1 and 8', '1, 2 and 8')
+    """
+    *first, last = (str(item) for item in items)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
@@ -154,8 +171,8 @@ def fact(value: Any) -> str:
     """Write any JSON value as one line of text.
 
     Example:
-        >>> fact({"torch": "2.13", "numpy": None}), fact([1, 2]), fact(True), fact(0.25)
-        ('torch 2.13, numpy –', '1, 2', 'yes', '0.25')
+        >>> fact({"torch": "2.13", "seed": 0}), fact([1, 2]), fact(True), fact(0.25)
+        ('torch 2.13, seed 0', '1, 2', 'yes', '0.25')
     """
     if value is None or value in ("", [], {}):
         return MISSING
@@ -166,5 +183,5 @@ def fact(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(fact(inner) for inner in value)
     if isinstance(value, float):
-        return f"{value:.6g}".replace("-", "−")
+        return f"{value:.6g}".replace("-", MINUS)
     return str(value)

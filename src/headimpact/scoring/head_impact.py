@@ -72,7 +72,7 @@ def head_impact(
     rows = maps.flatten(0, 1)
     total = torch.zeros(coverage.shape[0], rows.shape[0], dtype=weights.dtype, device=maps.device)
     seen = torch.zeros(coverage.shape[0], dtype=weights.dtype, device=maps.device)
-    for label in labels[weights > 0].unique().tolist():
+    for label in sorted(set(labels[weights > 0].tolist())):
         chosen = ((weights > 0) & (labels == label)).nonzero()[:, 0]
         found = key_tokens(coverage[:, chosen], areas[chosen])
         usable = torch.tensor([reason is None for reason in found.skipped], device=maps.device)
@@ -85,7 +85,7 @@ def head_impact(
         seen[kept] += share
     scores = torch.where(seen[:, None] > 0, total / seen[:, None].clamp(min=1e-300), torch.nan)
     scores[:, rows.isnan().any(dim=1)] = torch.nan
-    return scores.to(torch.float32).unflatten(1, maps.shape[:2])
+    return scores.to(torch.float32).reshape(coverage.shape[0], *maps.shape[:2])
 
 
 def skip_reasons(
@@ -108,7 +108,7 @@ def skip_reasons(
         return key_tokens(coverage, areas).skipped
     per_view = [
         key_tokens(coverage[:, views == label], areas[views == label]).skipped
-        for label in views[areas > 0].unique().tolist()
+        for label in sorted(set(views[areas > 0].tolist()))
     ]
     return tuple(None if None in reasons else reasons[0] for reasons in zip(*per_view, strict=True))
 
@@ -133,7 +133,8 @@ def _view_iou(
     }
     weights = token_weights(areas)
     block = max(1, BLOCK_CELLS // max(rows.shape[1], inside.shape[0], 1))
-    blocks = rows.float().nan_to_num(nan=0.0).split(block)
+    finite = rows.float().nan_to_num(nan=0.0)
+    blocks = [finite[start : start + block] for start in range(0, rows.shape[0], block)]
     return torch.cat([score_block[rule](maps, weights) for maps in blocks]).T
 
 

@@ -95,7 +95,8 @@ def _expectation(
     iou = covered / (2 * size - covered)
     covered = covered + unit * part
     iou_partial = covered / (2 * size - covered)
-    return (chance * ((1 - partial_hit) * iou + partial_hit * iou_partial)).sum(dim=1)
+    expected: Tensor = (chance * ((1 - partial_hit) * iou + partial_hit * iou_partial)).sum(dim=1)
+    return expected
 
 
 def _log_choose(total: Tensor, chosen: Tensor) -> Tensor:

@@ -148,6 +148,11 @@ class LanguageInputCache:
             )
 
 
+def offers_language_inputs(loaded: LoadedModel) -> bool:
+    """Say whether a model's family can give the language model's inputs apart from the rest."""
+    return callable(getattr(loaded.family, "language_inputs", None))
+
+
 @contextlib.contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
     """Switch a model's dropout off for a block."""

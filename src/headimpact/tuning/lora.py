@@ -14,9 +14,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from headimpact.core.errors import OptionError, UnknownNameError, UnsupportedModelError
+from headimpact.core.lora_arithmetic import TrainableCount, check_lora_targets
 from headimpact.core.registry import unknown_name_message
 from headimpact.selection.selection import Selection
-from headimpact.tuning.parameters import TrainableCount, check_lora_targets
 
 _REFUSED_OPTIONS = {
     "layers_to_transform": "exact module names ignore it, and PEFT reads it as the first number of a module's path, "
@@ -156,7 +156,17 @@ def attached_lora(model: PreTrainedModel, config: peft.LoraConfig) -> Iterator[p
 
 
 def count_parameters(model: nn.Module) -> TrainableCount:
-    """Count what an attached model trains, beside the base model's parameters (shared ones once)."""
+    """Count what a model with an adapter trains, beside the base model's parameters.
+
+    Equals `headimpact.core.lora_arithmetic.count_lora_parameters` for plain LoRA; options that add parameters
+    (DoRA's magnitudes) are counted here.
+
+    Args:
+        model: A model with an adapter attached; parameters shared by several modules count once.
+
+    Returns:
+        Parameters that ask for gradients, and all parameters that are not the adapter's.
+    """
     adapter = {
         id(parameter)
         for module in model.modules()

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from headimpact.models.family import base_model
 from headimpact.models.response_spans import IGNORED_LABEL
 
 
@@ -51,5 +52,4 @@ def answer_loss(
 
 def keeps_chosen_logits(model: nn.Module) -> bool:
     """Say whether the model's forward pass takes `logits_to_keep`, looking through PEFT's wrapper."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "logits_to_keep" in inspect.signature(base.forward).parameters
+    return "logits_to_keep" in inspect.signature(base_model(model).forward).parameters

@@ -9,7 +9,7 @@ import torch
 
 
 @contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed PyTorch for a block and give every global generator back as it was.
 
     PEFT draws first weights, and transformers' Trainer seeds Python, NumPy and PyTorch, from global state;
@@ -17,10 +17,11 @@ def seeded(seed: int) -> Iterator[None]:
 
     Args:
         seed: Seed of the block.
+        device: The model's device; its generator is given back too.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - saved, not drawn from
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             yield
     finally:

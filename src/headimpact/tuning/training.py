@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from headimpact.core.artifacts import atomic_folder, refuse_used, write_json
 from headimpact.core.errors import OptionError, RunFailedError
+from headimpact.core.lora_arithmetic import TrainableCount
 from headimpact.core.provenance import collect_provenance, hash_texts
 from headimpact.models.loading import LoadedModel
 from headimpact.selection.selection import Selection
@@ -30,7 +31,6 @@ from headimpact.tuning.examples import TuningExample, schedule_batches
 from headimpact.tuning.language_inputs import LanguageInputCache, TuningBatch, encode_batch
 from headimpact.tuning.lora import attached_lora, build_lora_config, count_parameters
 from headimpact.tuning.options import TuningOptions
-from headimpact.tuning.parameters import TrainableCount
 from headimpact.tuning.random_state import seeded
 
 SCHEMA = "tuning/1"
@@ -128,16 +128,9 @@ def tune_adapter(
         num_batches=steps * options.gradient_accumulation_steps,
         seed=options.seed,
     )
-    config = build_lora_config(
-        selection,
-        r=options.r,
-        lora_alpha=options.lora_alpha,
-        lora_dropout=options.lora_dropout,
-        target_modules=options.target_modules,
-        **options.peft_options,
-    )
+    config = _lora_config(selection, options)
     collate = _collator(loaded, examples, cache)
-    with seeded(options.seed), attached_lora(loaded.model, config) as attached:
+    with seeded(options.seed, loaded.device), attached_lora(loaded.model, config) as attached:
         count = count_parameters(attached)
         _LOG.info("Tuning %s in layers %s", count, " ".join(map(str, selection.layers)))
         _start_memory_count(loaded.device)
@@ -154,6 +147,18 @@ def tune_adapter(
         _save_adapter(attached, result.adapter, overwrite=overwrite)
     _write_record(out / RECORD_FILE, result, loaded, selection, options, kept=cache is not None)
     return result
+
+
+def _lora_config(selection: Selection, options: TuningOptions) -> peft.LoraConfig:
+    """Turn the options that are LoRA's into its config."""
+    return build_lora_config(
+        selection,
+        r=options.r,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+        target_modules=options.target_modules,
+        **options.peft_options,
+    )
 
 
 def _collator(

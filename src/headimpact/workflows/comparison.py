@@ -39,9 +39,7 @@ def compare_command(config: CompareConfig) -> None:
     )
 
 
-def compare_folders(
-    runs: Sequence[Path], *, primary: str, margin: float, resamples: int, seed: int
-) -> ComparisonTable:
+def compare_folders(runs: Sequence[Path], *, primary: str, margin: float, resamples: int, seed: int) -> ComparisonTable:
     """Find and compare the runs in some folders; unfinished ones are named in the table's notes.
 
     Raises:

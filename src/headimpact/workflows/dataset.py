@@ -1,7 +1,8 @@
 """Data folders from the command line: make scenes, check a folder, read one for a stage."""
 
-from collections.abc import Sequence
 from pathlib import Path
+
+from tqdm import tqdm
 
 from headimpact.core.artifacts import write_json
 from headimpact.core.errors import DataFormatError, OptionError
@@ -13,6 +14,7 @@ from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import BuildScenesConfig, DataOptions, ValidateConfig
 
 SPLITS = ("calibration", "train", "validation", "test")
+SPLIT_SEED = 0
 GENERAL_PROMPT = "Describe the picture."
 """Prompt where neither the user nor the data set gives one."""
 
@@ -23,7 +25,7 @@ def read_split(config: DataOptions, *, split: str, seed: int) -> KeyObjectDatase
     Args:
         config: The data options of a command.
         split: Name of the split, or `all`.
-        seed: Seed of the split of a folder that has none, and of `limit`.
+        seed: Seed of the draw where `limit` is given.
 
     Returns:
         The pictures of the split that say something; others are counted in its `skipped`.
@@ -35,17 +37,34 @@ def read_split(config: DataOptions, *, split: str, seed: int) -> KeyObjectDatase
     """
     if config.limit is not None and config.limit < 1:
         raise OptionError(f"--limit is {config.limit}; expected 1 or more.")
-    whole = read_dataset(config.data, skip_bad=config.skip_bad, seed=seed)
-    dataset = whole.split(split)
+    dataset = read_checked(config.data, skip_bad=config.skip_bad).split(split)
     if config.limit is not None:
         dataset = dataset.limit(config.limit, seed)
     if not len(dataset):
-        reasons = ", ".join(f"{count} {reason}" for reason, count in whole.skipped.items()) or "no picture at all"
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dataset.skipped.items()) or "no picture at all"
         raise DataFormatError(
             f"No picture left in {config.data} (split {split!r}): {reasons}. "
             "A picture needs a caption and an annotated object."
         )
     return dataset
+
+
+def read_checked(folder: Path, *, skip_bad: bool = False) -> KeyObjectDataset:
+    """Read a data folder with a progress bar while its pictures are checked.
+
+    A folder without splits is split with one fixed seed, so that stages run with different seeds never
+    share a picture between splits.
+
+    Raises:
+        DataFormatError: If the folder has faults.
+    """
+    with tqdm(desc="check pictures", unit="picture", leave=False, delay=1.0) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return read_dataset(folder, skip_bad=skip_bad, seed=SPLIT_SEED, progress=advance)
 
 
 def prompt_for(config: DataOptions, dataset: KeyObjectDataset) -> str:
@@ -116,7 +135,7 @@ def validate_command(config: ValidateConfig) -> int:
             as_json=config.json,
         )
         return 1
-    dataset = read_dataset(config.data)
+    dataset = read_checked(config.data)
     skipped = dict(dataset.skipped)
     splits = split_sizes(dataset)
     print_answer(
@@ -142,5 +161,8 @@ def split_sizes(dataset: KeyObjectDataset) -> dict[str, int]:
 
 def write_split(out: Path, dataset: KeyObjectDataset, *, split: str) -> None:
     """Write which pictures a run used, so that a later stage can prove there is no overlap."""
-    ids: Sequence[str] = [sample.image_id for sample in dataset]
-    write_json(out / "split.json", {"split": split, "fingerprint": dataset.fingerprint, "image_ids": ids}, schema="split/1")
+    write_json(
+        out / "split.json",
+        {"split": split, "fingerprint": dataset.fingerprint, "image_ids": list(dataset.image_ids)},
+        schema="split/1",
+    )

@@ -17,6 +17,7 @@ from headimpact.evaluation.results import METRICS_FILE, CaptionMetrics, write_me
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import EvaluateConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
+from headimpact.workflows.opening import open_model
 from headimpact.workflows.run_folder import claim_run, write_provenance
 
 if TYPE_CHECKING:
@@ -44,7 +45,12 @@ def evaluate_command(config: EvaluateConfig) -> None:
     prompt = prompt_for(config, dataset)
     if config.dry_run:
         print_answer(
-            ["dry run, nothing was written", f"pictures: {len(dataset)}", f"prompt: {prompt}", f"arm: {arm['strategy']}"],
+            [
+                "dry run, nothing was written",
+                f"pictures: {len(dataset)}",
+                f"prompt: {prompt}",
+                f"arm: {arm['strategy']}",
+            ],
             {"pictures": len(dataset), "prompt": prompt, "arm": arm},
             as_json=config.json,
         )
@@ -52,16 +58,7 @@ def evaluate_command(config: EvaluateConfig) -> None:
     if claim_run(config, done_file=METRICS_FILE):
         print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
         return
-    from headimpact.models.loading import load_model
-
-    loaded = load_model(
-        config.model,
-        adapter=adapter,
-        revision=config.revision,
-        device=config.device,
-        dtype=config.dtype,
-        attn_implementation=config.attn_implementation,
-    )
+    loaded = open_model(config, adapter=adapter)
     metrics = evaluate_model(loaded, dataset, config=config, prompt=prompt, arm=arm, used=used)
     lines = [f"{name}: {value:.4f}" for name, value in metrics.values.items()]
     lines += [f"{name}: left out, {reason}" for name, reason in metrics.left_out.items()]

@@ -134,7 +134,12 @@ def measure_pictures(
 
 
 def capture_responses(
-    loaded: LoadedModel, samples: Sequence[Sample], responses: Sequence[str], *, prompt: str, options: MeasurementOptions
+    loaded: LoadedModel,
+    samples: Sequence[Sample],
+    responses: Sequence[str],
+    *,
+    prompt: str,
+    options: MeasurementOptions,
 ) -> list[CapturedSample]:
     """Run one batch without logits and keep what the response rows give to the image tokens.
 

@@ -71,9 +71,7 @@ def check_same_options(config: Any, out: Path) -> None:
     """
     path = out / "config.yaml"
     if not path.is_file():
-        raise OutputInUseError(
-            f"Cannot resume: {out} holds files but no config.yaml of a run. Choose another --out."
-        )
+        raise OutputInUseError(f"Cannot resume: {out} holds files but no config.yaml of a run. Choose another --out.")
     earlier = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name, value in _options(config).items():
         now, then = _plain(value), earlier.get(name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.provenance import hash_file
@@ -13,7 +14,13 @@ from headimpact.tuning.parameters import count_lora_parameters
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import TuneConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
+from headimpact.workflows.opening import open_model
 from headimpact.workflows.run_folder import claim_run, write_provenance
+
+if TYPE_CHECKING:
+    from headimpact.models.loading import LoadedModel
+    from headimpact.tuning.language_inputs import LanguageInputCache
+    from headimpact.tuning.training import TuningResult
 
 SELECTION_FILE = "selection.json"
 DONE_FILE = "tuning.json"
@@ -50,10 +57,11 @@ def tune_command(config: TuneConfig) -> None:
     if claim_run(config, done_file=DONE_FILE):
         print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
         return
-    result = _tune(config, options, selection, dataset, examples)
+    result = tune_folder(open_model(config), dataset, examples, selection, config=config)
+    first, last = result.losses[0], result.losses[-1]
     print_answer(
-        [*plan, f"loss: {result[0]:.4f} -> {result[1]:.4f}", f"adapter: {config.out / 'adapter'}"],
-        {**content, "first_loss": result[0], "last_loss": result[1], "adapter": str(config.out / "adapter")},
+        [*plan, f"loss: {first:.4f} -> {last:.4f}", f"adapter: {result.adapter}"],
+        {**content, "first_loss": first, "last_loss": last, "adapter": str(result.adapter)},
         as_json=config.json,
     )
 
@@ -110,26 +118,36 @@ def selection_file(path: Path) -> Path:
     return found
 
 
-def _tune(
-    config: TuneConfig,
-    options: TuningOptions,
-    selection: Selection,
+def tune_folder(
+    loaded: "LoadedModel",
     dataset: KeyObjectDataset,
     examples: Sequence[TuningExample],
-) -> tuple[float, float]:
-    """Load the model, tune, write everything; give the first and the last loss."""
-    from headimpact.models.loading import load_model
+    selection: Selection,
+    *,
+    config: TuneConfig,
+    cache: "LanguageInputCache | None" = None,
+) -> "TuningResult":
+    """Tune a loaded model into a run's folder.
+
+    Args:
+        loaded: The base model; it is left as it was.
+        dataset: The pictures, for the record.
+        examples: What is learned from them.
+        selection: Which layers.
+        config: Options; `out` is the run's folder.
+        cache: Language inputs kept from arm to arm; made here if left out and the family allows it.
+
+    Returns:
+        Counts and losses; they are in `tuning.json` too.
+
+    Raises:
+        RunFailedError: If training diverges or a file cannot be written.
+    """
     from headimpact.tuning.language_inputs import LanguageInputCache, offers_language_inputs
     from headimpact.tuning.training import tune_adapter
 
-    loaded = load_model(
-        config.model,
-        revision=config.revision,
-        device=config.device,
-        dtype=config.dtype,
-        attn_implementation=config.attn_implementation,
-    )
-    keeps = config.cache_language_inputs and offers_language_inputs(loaded)
+    if cache is None and config.cache_language_inputs and offers_language_inputs(loaded):
+        cache = LanguageInputCache(loaded, examples)
     selection.write(config.out / SELECTION_FILE)
     write_split(config.out, dataset, split=config.split)
     write_provenance(
@@ -143,13 +161,6 @@ def _tune(
         data_fingerprint=dataset.fingerprint,
         selection_hash=hash_file(config.out / SELECTION_FILE),
     )
-    result = tune_adapter(
-        loaded,
-        examples,
-        selection,
-        options=options,
-        out=config.out,
-        cache=LanguageInputCache(loaded, examples) if keeps else None,
-        overwrite=True,
+    return tune_adapter(
+        loaded, examples, selection, options=tuning_options(config), out=config.out, cache=cache, overwrite=True
     )
-    return result.losses[0], result.losses[-1]

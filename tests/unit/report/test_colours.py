@@ -1,5 +1,7 @@
 """Colour scales: lightness in order, also as grey and for colour-blind eyes."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ DICHROMACY = {
 def test_sequential_scale_keeps_its_order_of_lightness(mode, sign):
     values = [luminance(colour) for colour in scale_colours("sequential", mode)]
     assert len(values) == STEPS
-    assert all(sign * (b - a) > 0 for a, b in zip(values, values[1:], strict=False))
+    assert all(sign * (b - a) > 0 for a, b in itertools.pairwise(values))
 
 
 @pytest.mark.parametrize("eye", DICHROMACY)
@@ -35,7 +37,7 @@ def test_sequential_scale_keeps_its_order_of_lightness(mode, sign):
 def test_sequential_scale_keeps_its_order_for_colour_blind_eyes(eye, mode, sign):
     seen = [np.array(DICHROMACY[eye]) @ linear(colour) for colour in scale_colours("sequential", mode)]
     values = [float(rgb @ np.array([0.2126, 0.7152, 0.0722])) for rgb in seen]
-    assert all(sign * (b - a) > 0 for a, b in zip(values, values[1:], strict=False))
+    assert all(sign * (b - a) > 0 for a, b in itertools.pairwise(values))
 
 
 @pytest.mark.parametrize("eye", DICHROMACY)

@@ -82,16 +82,18 @@ def test_parts_that_do_not_fit_are_refused(change, message):
         pytest.param(lambda f: (f / "examples.safetensors").write_bytes(b"x"), "as safetensors", id="bad_tensors"),
         pytest.param(lambda f: (f / "000.png").unlink(), "Cannot read example picture", id="no_picture"),
         pytest.param(lambda f: (f / "000.png").write_bytes(b"x"), "Cannot read example picture", id="bad_picture"),
+        pytest.param(lambda f: Image.new("RGB", (500, 2)).save(f / "000.png"), "too large", id="large_picture"),
         pytest.param(
-            lambda f: Image.new("RGB", (500, 2)).save(f / "000.png"), "too large", id="large_picture"
-        ),
-        pytest.param(
-            lambda f: (f / "examples.json").write_text(json.dumps({"schema": "examples/1", "examples": [{"name": "../x"}]})),
+            lambda f: (f / "examples.json").write_text(
+                json.dumps({"schema": "examples/1", "examples": [{"name": "../x"}]})
+            ),
             "expected digits",
             id="path_leaves_the_folder",
         ),
         pytest.param(
-            lambda f: (f / "examples.json").write_text(json.dumps({"schema": "examples/1"})), "score again", id="no_list"
+            lambda f: (f / "examples.json").write_text(json.dumps({"schema": "examples/1"})),
+            "score again",
+            id="no_list",
         ),
     ],
 )

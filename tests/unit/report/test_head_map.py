@@ -1,11 +1,13 @@
 """Head map: a square per head, hatching, dots, labels."""
 
+import itertools
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from headimpact.report.figures.head_map import HeadMapPanel, render_head_map, render_scale
+from headimpact.report.wording import MINUS
 
 
 def draw(values, *, low=0.0, high=1.0, scale="sequential", **options):
@@ -65,7 +67,7 @@ def test_labels_keep_apart_and_the_drawing_stays_narrow(layers, heads):
     root = draw(np.zeros((layers, heads)), chosen_layers=(0, layers - 1))
     assert float(root.attrib["viewBox"].split()[2]) < 480
     rows = sorted({float(t.attrib["y"]) for t in root.iter("text") if t.attrib["class"].startswith("tick")})[:-1]
-    assert all(b - a >= 9 for a, b in zip(rows, rows[1:], strict=False))
+    assert all(b - a >= 9 for a, b in itertools.pairwise(rows))
 
 
 def test_signed_scale_has_its_middle_at_zero():
@@ -76,7 +78,7 @@ def test_signed_scale_has_its_middle_at_zero():
 def test_signed_scale_writes_signs():
     panel = HeadMapPanel(values=np.zeros((1, 1)), low=-0.2, high=0.2, scale="signed", label="gap")
     texts = [t.text for t in ElementTree.fromstring(render_scale(panel)).iter("text")]
-    assert texts == ["−0.2", "−0.1", "0", "+0.1", "+0.2"]
+    assert texts == [f"{MINUS}0.2", f"{MINUS}0.1", "0", "+0.1", "+0.2"]
 
 
 def test_scale_of_nothing_is_drawn():

@@ -21,5 +21,5 @@ def load_tiny(tmp_path_factory):
 
 
 @pytest.fixture
-def llava(load_tiny) -> LoadedModel:
+def llava(load_tiny):
     return load_tiny("llava-siglip")

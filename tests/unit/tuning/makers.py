@@ -1,6 +1,9 @@
 """Tiny selections, examples and models for the tests of tuning."""
 
+import functools
+
 import numpy as np
+from headimpact.selection.selection import Selection
 from PIL import Image
 from transformers import (
     LlamaConfig,
@@ -13,7 +16,6 @@ from transformers import (
 
 from headimpact.core.architecture import ArchitectureSummary
 from headimpact.models.family import resolve_family
-from headimpact.selection.selection import Selection
 from headimpact.tuning.examples import TuningExample
 
 ANSWERS = ("a red circle", "a large blue square near the top", "circle")
@@ -51,7 +53,7 @@ def examples(count: int, *, seed: int = 0, prompt: str = "Describe the main obje
         made.append(
             TuningExample(
                 image_id=f"picture-{number}",
-                load_image=lambda picture=picture: picture,
+                load_image=functools.partial(Image.Image.copy, picture),
                 prompt=prompt,
                 answer=ANSWERS[number % len(ANSWERS)],
             )

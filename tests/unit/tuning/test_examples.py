@@ -42,7 +42,7 @@ def test_longer_runs_begin_with_the_same_batches():
 
 
 def test_no_examples_are_refused():
-    with pytest.raises(OptionError, match="got 0 examples.*--split"):
+    with pytest.raises(OptionError, match=r"got 0 examples.*--split"):
         schedule_batches(0, batch_size=2, num_batches=1, seed=0)
 
 

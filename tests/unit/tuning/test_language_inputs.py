@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from headimpact.core.errors import OptionError, UnsupportedModelError
-from headimpact.tuning.language_inputs import LanguageInputCache, encode_batch
+from headimpact.tuning.language_inputs import LanguageInputCache, encode_batch, offers_language_inputs
 from headimpact.tuning.loss import answer_loss
 from tests.unit.tuning.makers import examples
 
@@ -42,6 +42,11 @@ def test_rows_do_not_depend_on_who_asked_first(load_tiny, name):
     assert torch.equal(first.labels, second.labels)
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families_offer_language_inputs(load_tiny, name):
+    assert offers_language_inputs(load_tiny(name))
+
+
 def test_vision_tower_runs_once_an_example(llava):
     calls = []
     hook = llava.model.model.vision_tower.register_forward_hook(lambda *_: calls.append(1))
@@ -70,7 +75,7 @@ def test_training_mode_is_given_back(llava):
 
 def test_memory_is_refused_after_the_first_block(llava):
     cache = LanguageInputCache(llava, examples(40), max_bytes=50_000)
-    with pytest.raises(OptionError, match="for 40 examples, at most 0.00 GiB allowed.*--limit"):
+    with pytest.raises(OptionError, match=r"for 40 examples, at most 0.00 GiB allowed.*--limit"):
         cache.batch([0])
     assert len(cache) == 16
 

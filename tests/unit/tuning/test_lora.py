@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from headimpact.core.errors import OptionError, UnknownNameError, UnsupportedModelError
+from headimpact.core.lora_arithmetic import count_lora_parameters
 from headimpact.tuning.lora import attach_lora, attached_lora, build_lora_config, count_parameters
-from headimpact.tuning.parameters import count_lora_parameters
 from tests.unit.tuning.makers import architecture, deep_llava, deep_qwen, selection, selection_for
 
 
@@ -115,8 +115,9 @@ def test_adapter_names_its_model_class_for_peft_auto_classes(deep, tmp_path):
 
 def test_causal_lm_task_type_passes_through_and_gives_the_same_logits(deep):
     logits = []
-    for options in ({}, {"task_type": "CAUSAL_LM"}):
-        with attached_lora(deep, build_lora_config(selection_for(deep, [1, 2]), **options)) as attached:
+    for task_type in (None, "CAUSAL_LM"):
+        config = build_lora_config(selection_for(deep, [1, 2]), task_type=task_type)
+        with attached_lora(deep, config) as attached:
             fill_adapter(attached)
             with torch.no_grad():
                 logits.append(attached.eval()(**INPUTS).logits)
@@ -126,7 +127,7 @@ def test_causal_lm_task_type_passes_through_and_gives_the_same_logits(deep):
 @pytest.mark.parametrize("inside", [pytest.param(False, id="well"), pytest.param(True, id="error-inside")])
 def test_base_model_is_bit_equal_afterwards(deep, inside):
     before = {name: value.clone() for name, value in deep.state_dict().items()}
-    modules = {name: module for name, module in deep.named_modules()}
+    modules = dict(deep.named_modules())
     gradients = [parameter.requires_grad for parameter in deep.parameters()]
     settings = dict(vars(deep.config))
     try:
@@ -141,7 +142,7 @@ def test_base_model_is_bit_equal_afterwards(deep, inside):
     after = deep.state_dict()
     assert list(before) == list(after)
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert modules == {name: module for name, module in deep.named_modules()}
+    assert modules == dict(deep.named_modules())
     assert not any(module.training for module in deep.modules())
     assert gradients == [parameter.requires_grad for parameter in deep.parameters()]
     assert settings == vars(deep.config)

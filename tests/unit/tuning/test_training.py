@@ -30,7 +30,7 @@ def tune(loaded, out, *, layers=(1,), listed=None, **arguments):
     )
 
 
-def adapter_bytes(result) -> bytes:
+def adapter_bytes(result):
     return (result.adapter / "adapter_model.safetensors").read_bytes()
 
 
@@ -87,12 +87,18 @@ def test_base_model_is_bit_equal_and_many_arms_fit_one_process(llava, tmp_path):
     assert adapter_bytes(first) == adapter_bytes(again)
 
 
+def _seed_all() -> None:
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+
+
 def test_seed_decides_and_global_randomness_is_left_alone(llava, tmp_path):
-    random.seed(1), np.random.seed(1), torch.manual_seed(1)
-    expected = random.random(), np.random.rand(), torch.rand(1)
-    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    _seed_all()
+    expected = random.random(), np.random.rand(), torch.rand(1)  # noqa: NPY002 - the global state is the point
+    _seed_all()
     one = tune(llava, tmp_path / "one")
-    assert (random.random(), np.random.rand(), torch.rand(1)) == expected
+    assert (random.random(), np.random.rand(), torch.rand(1)) == expected  # noqa: NPY002
     two = tune(llava, tmp_path / "two", options=dataclasses.replace(OPTIONS, seed=1))
     assert one.losses != two.losses
 
@@ -217,7 +223,7 @@ def test_out_of_memory_becomes_advice(llava, tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("tried to allocate 2.00 GiB")
 
     monkeypatch.setattr(training, "train_answers", exhausted)
-    with pytest.raises(RunFailedError, match="step 1 with batch_size=3.*2.00 GiB.*Lower --batch-size"):
+    with pytest.raises(RunFailedError, match=r"step 1 with batch_size=3.*2.00 GiB.*Lower --batch-size"):
         tune(llava, tmp_path)
 
 

@@ -52,5 +52,6 @@ def normalise(text: str) -> str:
 
 
 def _matches(prediction: Prediction) -> float:
-    """Say 1 where the response equals a reference, else 0."""
-    return float(normalise(prediction.prediction) in {normalise(text) for text in prediction.references})
+    """Say 1 where the response equals a reference, else 0; saying nothing never matches."""
+    said = normalise(prediction.prediction)
+    return float(bool(said) and said in {normalise(text) for text in prediction.references})

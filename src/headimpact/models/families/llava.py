@@ -153,7 +153,7 @@ def _boxes(image_processor: Any, size_hw: tuple[int, int], *, shape: tuple[int, 
     height, width = size_hw
     scale = side / np.array([width, height, width, height])
     start = np.array([(side - width) // 2, (side - height) // 2] * 2) / np.array([width, height] * 2)
-    return np.clip(boxes * scale - start, 0.0, 1.0)
+    return np.asarray(np.clip(boxes * scale - start, 0.0, 1.0))
 
 
 def _window(

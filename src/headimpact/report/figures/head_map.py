@@ -11,6 +11,7 @@ from markupsafe import Markup
 from headimpact.core.shapes import HeadValues
 from headimpact.report.figures.colours import STEPS, is_far_end, step_of
 from headimpact.report.figures.svg import drawing, element, nice_ticks, numbers_shown, short, text
+from headimpact.report.wording import MINUS
 
 Scale = Literal["sequential", "signed"]
 _LEFT, _TOP = 30.0, 4.0
@@ -90,22 +91,32 @@ def render_scale(panel: HeadMapPanel) -> Markup:
     step = width / STEPS
     letter = _letter(panel.scale)
     bars = [
-        element("rect", class_=f"{letter}{i}", x=left + i * step, y=2.0, width=step + (1.0 if i < STEPS - 1 else 0.0), height=height)
+        element(
+            "rect",
+            class_=f"{letter}{i}",
+            x=left + i * step,
+            y=2.0,
+            width=step + (1.0 if i < STEPS - 1 else 0.0),
+            height=height,
+        )
         for i in range(STEPS)
     ]
     ticks = nice_ticks(panel.low, panel.high, count=4)
     span = panel.high - panel.low
     labels = [
-        text(left + (width * (tick - panel.low) / span if span > 0 else 0.0), 24, _tick(tick, panel.scale), anchor="middle")
+        text(
+            left + (width * (tick - panel.low) / span if span > 0 else 0.0),
+            24,
+            _tick(tick, panel.scale),
+            anchor="middle",
+        )
         for tick in ticks
     ]
     label = f"Colour scale from {short(panel.low)} to {short(panel.high)}"
     return drawing((250.0, 28.0), label, *bars, *labels, class_="figure scale")
 
 
-def _cell(
-    panel: HeadMapPanel, value: float, place: tuple[float, float, float], tooltip: str, dotted: bool
-) -> Markup:
+def _cell(panel: HeadMapPanel, value: float, place: tuple[float, float, float], tooltip: str, dotted: bool) -> Markup:
     """Draw one head: a coloured square, or a hatched one where it has no value."""
     x, y, size = place
     gap = 1.0 if size >= 12 else 0.5
@@ -145,5 +156,5 @@ def _tick(value: float, scale: Scale) -> str:
     """Write a tick; differences carry their sign."""
     written = short(value)
     if scale == "signed":
-        return written.replace("-", "−") if value <= 0 else f"+{written}"
+        return written.replace("-", MINUS) if value <= 0 else f"+{written}"
     return written

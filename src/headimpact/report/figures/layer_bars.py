@@ -137,7 +137,9 @@ def _layer(plot: _Plot, bars: LayerBars, layer_idx: int, chosen: bool) -> Markup
 def _diamond(x: float, y: float, size: float) -> Markup:
     """Draw the untrained twin's marker."""
     left, right, top, bottom = short(x - size), short(x + size), short(y - size), short(y + size)
-    return element("path", class_="twin", d=f"M{left} {short(y)}L{short(x)} {top}L{right} {short(y)}L{short(x)} {bottom}Z")
+    return element(
+        "path", class_="twin", d=f"M{left} {short(y)}L{short(x)} {top}L{right} {short(y)}L{short(x)} {bottom}Z"
+    )
 
 
 def _baseline(plot: _Plot, index: int, name: str, value: float) -> Markup:

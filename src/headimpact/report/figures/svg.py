@@ -30,7 +30,7 @@ def element(tag: str, *children: str, **attributes: object) -> Markup:
         if value is not None
     )
     inside = "".join(escape(child) for child in children)
-    return Markup(f"<{tag}{''.join(pairs)}>{inside}</{tag}>")  # noqa: S704
+    return Markup(f"<{tag}{''.join(pairs)}>{inside}</{tag}>")
 
 
 def drawing(size_wh: tuple[float, float], label: str, *children: str, class_: str = "figure") -> Markup:

@@ -84,7 +84,9 @@ def _point_text(row: ComparisonRow, point: RunPoint, metric: str) -> str:
 
 def _dot_caption(table: ComparisonTable) -> str:
     """Explain the dot plot."""
-    parts = ["Each dot is one tuned model; the upright mark is an arm’s mean, the band its 95 % interval."]
+    parts = [
+        f"Each dot is one tuned model; the upright mark is an arm's mean, the band its 95{wording.NBSP}% interval."
+    ]
     if any(row.arm == BASE for row in table.rows):
         parts.append("The dashed line is the model before tuning.")
     parts.append(f"Measured on {wording.plural(table.images, 'picture')} that no model was scored or tuned on.")
@@ -108,7 +110,7 @@ def _primary_table(table: ComparisonTable) -> Table:
         )
         for row in table.rows
     )
-    head = ("Arm", wording.heading(name), "Against base", "Against random", "Layers", "Trained parameters")
+    head = ("Arm", wording.heading(name), "Against base", "Against random", "Layers", "Trained")
     return Table(f"{wording.heading(name)}, the measure of the verdict, with 95 % intervals", head, rows)
 
 

@@ -22,14 +22,12 @@ def example_intro(examples: Sequence[ExamplePicture]) -> str:
         return ""
     return (
         "Attention from the words of the response to the picture, averaged over the words; bright is high, each map "
-        "on its own scale. The line in light blue is the outline of the key object. The heads were ranked over all scored "
-        "pictures, of which these are a few."
+        "on its own scale. The line in light blue is the outline of the key object. The heads were ranked over all "
+        "scored pictures, of which these are a few."
     )
 
 
-def example_views(
-    examples: Sequence[ExamplePicture], values: HeadValues, *, prefix: str
-) -> tuple[ExampleView, ...]:
+def example_views(examples: Sequence[ExamplePicture], values: HeadValues, *, prefix: str) -> tuple[ExampleView, ...]:
     """Draw the example pictures.
 
     Args:
@@ -58,7 +56,9 @@ def _view(
         key_object=example.key_object,
         response=example.response,
         shared=render_shared_parts(example, name),
-        picture=render_picture(example, name, label=f"Picture {example.image_id} with the {example.key_object} outlined"),
+        picture=render_picture(
+            example, name, label=f"Picture {example.image_id} with the {example.key_object} outlined"
+        ),
         groups=tuple(
             LookGroup(title, tuple(_look(example, name, head, what, float(values[head])) for head in heads))
             for title, heads in groups

@@ -12,27 +12,41 @@ from headimpact.report.figures.layer_bars import LayerBars, render_layer_bars
 from headimpact.report.figures.svg import element
 from headimpact.report.page import Cell, Drawings, LegendKey, Panel, Row, Table
 from headimpact.report.ranking import LEVEL, beyond_chance, highest, rank_heads
+from headimpact.scoring.head_scores import HeadScores
 
 BROAD, NARROW = 680.0, 340.0
 """Natural widths of the drawings for a desk and for a phone."""
 
+BAR_CAPTION = (
+    "Mean over the heads of a layer. Chance is the same attention held against the objects of other pictures; the "
+    "interval is that of the gap above chance, a bootstrap over pictures."
+)
 
-def score_summary(scores: Any) -> str:
-    """Say how many heads are beyond chance and which is the best."""
+
+def looking_heads(scores: HeadScores) -> str:
+    """Say how many heads look at the key objects beyond chance."""
     values, q = scores.values["head_impact"], scores.values["q"]
+    return (
+        f"{int(beyond_chance(q).sum())} of {values.size} heads look at the key objects more than chance would have it "
+        f"(q ≤ {LEVEL})."
+    )
+
+
+def strongest_head(scores: HeadScores) -> str:
+    """Say which head looks most at the key objects."""
+    values = scores.values["head_impact"]
     best, _ = rank_heads(values, count=1)
     if not best:
         return "No head has a score: none of them sees the picture often enough."
     layer_idx, head_idx = best[0]
     chance = scores.values["null_mean"][layer_idx, head_idx]
     return (
-        f"{int(beyond_chance(q).sum())} of {values.size} heads look at the key objects more than chance would have it "
-        f"(q ≤ {LEVEL}). The strongest is head {head_idx} of layer {layer_idx}: where it looks overlaps the key object "
-        f"by {wording.number(values[layer_idx, head_idx])} (mean IoU), where chance gives {wording.number(chance)}."
+        f"The strongest is head {head_idx} of layer {layer_idx}: where it looks overlaps the key object by "
+        f"{wording.number(values[layer_idx, head_idx])} (mean IoU), where chance gives {wording.number(chance)}."
     )
 
 
-def head_panels(scores: Any, *, chosen_layers: Collection[int]) -> tuple[Panel, ...]:
+def head_panels(scores: HeadScores, *, chosen_layers: Collection[int]) -> tuple[Panel, ...]:
     """Draw Head Impact, its chance level, the gap, and the untrained twin where there is one."""
     values = scores.values
     twin = twin_values(scores)
@@ -43,16 +57,15 @@ def head_panels(scores: Any, *, chosen_layers: Collection[int]) -> tuple[Panel, 
 
     def panel(title: str, note: str, array: np.ndarray, *, scale: Scale = "sequential", dots: bool = False) -> Panel:
         low, high = (0.0, shared) if scale == "sequential" else (-reach, reach)
-        label = f"{title}, a map of {array.shape[0]} layers by {array.shape[1]} heads; {note}. The table below has its numbers."
+        size = f"{array.shape[0]} layers by {array.shape[1]} heads"
+        label = f"{title}, a map of {size}; {note}. The table below has its numbers."
         shown = HeadMapPanel(values=array, low=low, high=high, scale=scale, label=label)
-        picture = render_head_map(
-            shown, tooltips=texts, marked=marked if dots else None, chosen_layers=chosen_layers
-        )
+        picture = render_head_map(shown, tooltips=texts, marked=marked if dots else None, chosen_layers=chosen_layers)
         return Panel(title, note, picture, render_scale(shown))
 
     panels = [
         panel("Head Impact", "overlap with the key object", values["head_impact"], dots=True),
-        panel("Chance", "overlap with other pictures’ objects", values["null_mean"]),
+        panel("Chance", "overlap with other pictures' objects", values["null_mean"]),
         panel("Gap", "Head Impact minus chance", values["gap"], scale="signed"),
     ]
     if twin is not None:
@@ -60,12 +73,12 @@ def head_panels(scores: Any, *, chosen_layers: Collection[int]) -> tuple[Panel, 
     return tuple(panels)
 
 
-def map_caption(scores: Any, *, chosen_layers: Collection[int]) -> str:
+def map_caption(scores: HeadScores, *, chosen_layers: Collection[int]) -> str:
     """Explain the maps."""
     values = scores.values["head_impact"]
     parts = [
         "One square per attention head, layers from the first (top) to the last.",
-        f"A dot marks a head beyond chance (q ≤ {LEVEL} after Benjamini–Hochberg over all heads).",
+        f"A dot marks a head beyond chance (q ≤ {LEVEL} after Benjamini-Hochberg over all heads).",
     ]
     if not np.isfinite(values).all():
         parts.append("Hatched heads have no score: they see too little of the picture.")
@@ -75,13 +88,13 @@ def map_caption(scores: Any, *, chosen_layers: Collection[int]) -> str:
     return " ".join(parts)
 
 
-def head_texts(scores: Any) -> list[list[str]]:
+def head_texts(scores: HeadScores) -> list[list[str]]:
     """Write the tooltip of every head."""
     num_layers, num_heads = scores.values["head_impact"].shape
     return [[_head_text(scores, layer, head) for head in range(num_heads)] for layer in range(num_layers)]
 
 
-def head_table(scores: Any) -> Table:
+def head_table(scores: HeadScores) -> Table:
     """List every head with its numbers."""
     num_layers, num_heads = scores.values["head_impact"].shape
     rows = tuple(
@@ -92,7 +105,7 @@ def head_table(scores: Any) -> Table:
     return Table("Head Impact of every head", ("Head", "Head Impact", "Chance", "Gap", "z", "q"), rows)
 
 
-def layer_table(scores: Any, *, chosen_layers: Collection[int]) -> Table:
+def layer_table(scores: HeadScores, *, chosen_layers: Collection[int]) -> Table:
     """List every layer with its numbers."""
     rows = tuple(
         Row(f"layer {layer}", _cells(scores.layer_values, (layer,)), is_top=layer in chosen_layers)
@@ -101,7 +114,7 @@ def layer_table(scores: Any, *, chosen_layers: Collection[int]) -> Table:
     return Table("Head Impact of every layer", ("Layer", "Head Impact", "Chance", "Gap", "z", "q"), rows)
 
 
-def layer_bars(scores: Any, *, chosen_layers: Collection[int]) -> Drawings:
+def layer_bars(scores: HeadScores, *, chosen_layers: Collection[int]) -> Drawings:
     """Draw the layers' Head Impact twice, for a desk and for a phone."""
     values = scores.layer_values
     bars = LayerBars(
@@ -120,14 +133,17 @@ def layer_bars(scores: Any, *, chosen_layers: Collection[int]) -> Drawings:
     )
 
 
-def bar_legend(scores: Any, *, chosen_layers: Collection[int]) -> tuple[LegendKey, ...]:
+def bar_legend(scores: HeadScores, *, chosen_layers: Collection[int]) -> tuple[LegendKey, ...]:
     """List what the marks of the layer bars mean, only those that are there."""
     keys = []
     if chosen_layers:
         keys.append(_key(element("rect", class_="bar chosen", x=3, y=1, width=12, height=13), "chosen layer"))
     keys += [
-        _key(element("rect", class_="bar plain", x=3, y=1, width=12, height=13), "other layer" if chosen_layers else "layer"),
-        _key(element("line", class_="interval", x1=9, x2=9, y1=0, y2=14), "95 % interval"),
+        _key(
+            element("rect", class_="bar plain", x=3, y=1, width=12, height=13),
+            "other layer" if chosen_layers else "layer",
+        ),
+        _key(element("line", class_="interval", x1=9, x2=9, y1=0, y2=14), f"95{wording.NBSP}% interval"),
         _key(element("line", class_="chance", x1=0, x2=18, y1=7, y2=7), "chance"),
     ]
     if twin_layer_values(scores) is not None:
@@ -137,17 +153,17 @@ def bar_legend(scores: Any, *, chosen_layers: Collection[int]) -> tuple[LegendKe
     return tuple(keys)
 
 
-def twin_values(scores: Any) -> np.ndarray | None:
+def twin_values(scores: HeadScores) -> np.ndarray | None:
     """Give the untrained twin's Head Impact by head, where it was scored."""
     return None if scores.baseline is None else scores.baseline.values["head_impact"]
 
 
-def twin_layer_values(scores: Any) -> np.ndarray | None:
+def twin_layer_values(scores: HeadScores) -> np.ndarray | None:
     """Give the untrained twin's Head Impact by layer, where it was scored."""
     return None if scores.baseline is None else scores.baseline.layer_values["head_impact"]
 
 
-def baseline_lines(scores: Any) -> dict[str, float]:
+def baseline_lines(scores: HeadScores) -> dict[str, float]:
     """Give the baselines that need no model, by the name shown."""
     names = {"uniform": "looking everywhere alike", "centre": "looking at the centre"}
     return {names.get(name, name): float(value) for name, value in (scores.baselines or {}).items()}
@@ -165,12 +181,12 @@ def _cells(values: Any, place: tuple[int, ...]) -> tuple[Cell, ...]:
     )
 
 
-def _head_text(scores: Any, layer: int, head: int) -> str:
+def _head_text(scores: HeadScores, layer: int, head: int) -> str:
     """Write one head's tooltip."""
     return f"layer {layer}, head {head}: {_numbers(scores.values, (layer, head))}"
 
 
-def _layer_text(scores: Any, layer: int) -> str:
+def _layer_text(scores: HeadScores, layer: int) -> str:
     """Write one layer's tooltip."""
     return f"layer {layer}: {_numbers(scores.layer_values, (layer,))}"
 

@@ -9,10 +9,13 @@ from headimpact.report.page import Verdict
 from headimpact.report.sections.comparison import TOP
 
 CHANCE_LIMIT = (
-    "Chance here is the same attention held against the objects of other pictures. It takes out the size of objects and "
-    "a liking for the centre, but not contrast: an object differs from its background, and even random weights see that."
+    "Chance here is the same attention held against the objects of other pictures. It takes out the size of objects "
+    "and a liking for the centre, but not contrast: an object differs from its background, and even random weights "
+    "see that."
 )
-NO_COMPARISON = "Whether tuning these layers pays is not known from these files: it takes evaluated runs and a comparison."
+NO_COMPARISON = (
+    "Whether tuning these layers pays is not known from these files: it takes evaluated runs and a comparison."
+)
 NO_ANSWER = "These files hold no comparison of the layers with random ones, so they give no answer about tuning."
 
 
@@ -45,14 +48,14 @@ def _plain(answer: str, evidence: Evidence, *, margin: float, layers: str) -> st
     gives = f"tuning {layers} gives {measure} {value}, against {against}"
     difference = evidence.difference
     ends = wording.interval(difference.low, difference.high, sign=True)
-    apart = f"a difference of {wording.signed(difference.value)} (95 % interval {ends})"
+    apart = f"a difference of {wording.signed(difference.value)} (95{wording.NBSP}% interval {ends})"
     if answer == VALUE.above:
-        return f"Yes, it pays: {gives} – {apart}."
+        return f"Yes, it pays: {gives}, {apart}."
     if answer == VALUE.below:
-        return f"No, it does worse: {gives} – {apart}."
+        return f"No, it does worse: {gives}, {apart}."
     if answer == VALUE.neither:
-        return f"No measurable benefit: {gives}. A difference of {wording.number(margin)} would have shown."
-    return f"Undecided: {gives}, but these runs cannot tell {apart} from luck."
+        return f"No measurable benefit: {gives}. A difference of {wording.number(margin)} would most likely have shown."
+    return f"Undecided: {gives}, {apart} that these runs cannot tell from luck."
 
 
 def _top_layers(table: ComparisonTable) -> str:
@@ -62,7 +65,7 @@ def _top_layers(table: ComparisonTable) -> str:
         return "the layers of the highest Head Impact"
     layers = row.points[0].layers
     word = "layer" if len(layers) == 1 else "layers"
-    return f"the {word} that look{'s' if len(layers) == 1 else ''} most at the key objects ({wording.listed(layers)})"
+    return f"the {word} that look{'s' if len(layers) == 1 else ''} most at the key objects ({wording.joined(layers)})"
 
 
 def _needed(table: ComparisonTable) -> str:

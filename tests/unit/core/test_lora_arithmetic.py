@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from headimpact.core.errors import OptionError, UnknownNameError
-from headimpact.tuning.parameters import TrainableCount, count_lora_parameters
+from headimpact.core.lora_arithmetic import TrainableCount, count_lora_parameters
 from tests.unit.tuning.makers import architecture
 
 QWEN2_5_VL_3B = architecture(

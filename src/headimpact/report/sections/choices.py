@@ -1,0 +1,55 @@
+"""Selections -> chosen layers in copyable form, and which layers the figures set off."""
+
+import json
+from collections.abc import Sequence
+
+from headimpact.report import wording
+from headimpact.report.page import Choice
+from headimpact.report.run_files import RunFiles
+from headimpact.report.sections.comparison import TOP
+from headimpact.selection.selection import Selection
+
+CHOICES_SHOWN = 4
+
+
+def shown_selections(runs: Sequence[RunFiles]) -> tuple[Selection, ...]:
+    """Give the selections worth copying: the top ones, or all where there is none; each set of layers once."""
+    every = [run.selection for run in runs if run.selection is not None]
+    kept = [one for one in every if one.strategy == TOP] or every
+    distinct = {(one.strategy, one.layers): one for one in reversed(kept)}
+    return tuple(reversed(list(distinct.values())))[:CHOICES_SHOWN]
+
+
+def choices(runs: Sequence[RunFiles]) -> tuple[Choice, ...]:
+    """Write the chosen layers so that they can be copied."""
+    return tuple(_choice(selection) for selection in shown_selections(runs))
+
+
+def chosen_layers(runs: Sequence[RunFiles], *, num_layers: int) -> tuple[int, ...]:
+    """Give the layers to set off in the figures of a model with so many layers.
+
+    Args:
+        runs: All runs of the report.
+        num_layers: Layers of the scored model; selections and comparisons of other models do not count.
+
+    Returns:
+        The first shown selection's layers, else those of a comparison's top arm, else none.
+    """
+    for selection in shown_selections(runs):
+        if selection.architecture.num_layers == num_layers:
+            return tuple(selection.layers)
+    for run in runs:
+        for row in run.comparison.rows if run.comparison is not None else ():
+            if row.arm == TOP and row.points and max(row.points[0].layers, default=0) < num_layers:
+                return row.points[0].layers
+    return ()
+
+
+def _choice(selection: Selection) -> Choice:
+    """Write one selection."""
+    size = f"{len(selection.layers)} of {wording.plural(selection.architecture.num_layers, 'layer')}"
+    cost = wording.plural(selection.trainable_parameters(), "trainable parameter")
+    share = wording.percent(selection.trainable_share())
+    targets = json.dumps(list(selection.target_module_names()), indent=1)
+    title = f"Chosen layers ({selection.strategy}): {size}, {cost} ({share} of the model) at r = {selection.r}"
+    return Choice(title, f"layers: {wording.listed(selection.layers, join=' ')}", targets)

@@ -1,0 +1,135 @@
+"""All runs -> the whole page, whichever stages are there."""
+
+from collections.abc import Sequence
+
+import headimpact
+from headimpact.report import wording
+from headimpact.report.page import FactTable, Page, ScorePart, Verdict
+from headimpact.report.run_files import RunFiles
+from headimpact.report.sections import scores as score_section
+from headimpact.report.sections.choices import choices, chosen_layers
+from headimpact.report.sections.comparison import comparison_part
+from headimpact.report.sections.examples import example_intro, example_views
+from headimpact.report.sections.facts import (
+    evaluation_table,
+    named_facts,
+    score_facts,
+    selection_table,
+    tuning_table,
+)
+from headimpact.report.sections.quotes import quotes
+from headimpact.report.sections.verdict import comparison_verdict, other_verdict, score_verdict
+
+TITLE = "Which layers look at the key objects, and does tuning them pay?"
+SCORES_TITLE = "Which heads look at the key objects?"
+
+
+def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
+    """Put the page together.
+
+    Args:
+        runs: Everything found, in the order to show it.
+        title: Title of the page; a general one if None.
+
+    Returns:
+        The page; sections whose stage is missing are empty.
+    """
+    scored = [run for run in runs if run.scores is not None]
+    compared = [run for run in runs if run.comparison is not None]
+    tables = (selection_table(runs), tuning_table(runs), evaluation_table(runs) if compared else None)
+    return Page(
+        title=title or (TITLE if compared or not scored else SCORES_TITLE),
+        version=headimpact.__version__,
+        run_count=wording.plural(len(runs), "run folder"),
+        subject=_subject(runs),
+        verdicts=_verdicts(runs),
+        warnings=tuple(dict.fromkeys(text for run in scored for text in run.scores.warnings)),
+        choices=choices(runs),
+        scores=tuple(_score_part(run, runs, f"p{i}", alone=len(scored) == 1) for i, run in enumerate(scored)),
+        comparisons=tuple(
+            comparison_part(run.comparison, run="" if len(compared) == 1 else run.name) for run in compared
+        ),
+        evaluation_table=None if compared else evaluation_table(runs),
+        quotes=quotes(runs),
+        facts=_facts(runs),
+        run_tables=tuple(table for table in tables if table is not None),
+    )
+
+
+def _score_part(run: RunFiles, runs: Sequence[RunFiles], prefix: str, *, alone: bool) -> ScorePart:
+    """Describe one scoring run."""
+    scores = run.scores
+    chosen = chosen_layers(runs, num_layers=scores.architecture.num_layers)
+    return ScorePart(
+        run="" if alone else run.name,
+        summary=f"{score_section.looking_heads(scores)} {score_section.strongest_head(scores)}",
+        panels=score_section.head_panels(scores, chosen_layers=chosen),
+        map_caption=score_section.map_caption(scores, chosen_layers=chosen),
+        head_table=score_section.head_table(scores),
+        bars=score_section.layer_bars(scores, chosen_layers=chosen),
+        bar_legend=score_section.bar_legend(scores, chosen_layers=chosen),
+        bar_caption=score_section.BAR_CAPTION,
+        layer_table=score_section.layer_table(scores, chosen_layers=chosen),
+        example_intro=example_intro(run.examples),
+        examples=example_views(run.examples, scores.values["head_impact"], prefix=prefix),
+    )
+
+
+def _verdicts(runs: Sequence[RunFiles]) -> tuple[Verdict, ...]:
+    """Give a verdict for every comparison; without one, what the scores show."""
+    compared = tuple(comparison_verdict(run.comparison) for run in runs if run.comparison is not None)
+    if compared:
+        return compared
+    scored = tuple(
+        score_verdict(score_section.looking_heads(run.scores), has_twin=run.scores.baseline is not None)
+        for run in runs
+        if run.scores is not None
+    )
+    return scored or (other_verdict(_stages(runs)),)
+
+
+def _stages(runs: Sequence[RunFiles]) -> list[str]:
+    """Name what is there."""
+    kinds = {
+        "selections": any(run.selection is not None for run in runs),
+        "tuned runs": any(run.tuning is not None for run in runs),
+        "evaluated runs": any(run.metrics is not None for run in runs),
+    }
+    return [name for name, there in kinds.items() if there]
+
+
+def _subject(runs: Sequence[RunFiles]) -> tuple[tuple[str, str], ...]:
+    """Say in the head line what the page is about."""
+    found: dict[str, str] = {}
+    for run in runs:
+        if run.scores is not None:
+            found.setdefault("model", wording.fact(run.scores.provenance.get("model")))
+            found.setdefault("scored", wording.plural(run.scores.counts["used"], "sample"))
+        if run.comparison is not None:
+            identity = run.comparison.options.get("identity", {})
+            found.setdefault("model", wording.fact(identity.get("model")))
+            found.setdefault("task", wording.fact(identity.get("task")))
+            found.setdefault("tested", wording.plural(run.comparison.images, "picture"))
+        if run.metrics is not None:
+            found.setdefault("model", wording.fact(run.metrics["identity"].get("model")))
+    return tuple((name, value) for name, value in found.items() if value != wording.MISSING)
+
+
+def _facts(runs: Sequence[RunFiles]) -> tuple[FactTable, ...]:
+    """List options, counts and provenance of every stage."""
+    scored = [run for run in runs if run.scores is not None]
+    tables: list[FactTable] = []
+    for run in scored:
+        tables += score_facts(run.scores, run="" if len(scored) == 1 else run.name)
+    tuned = next((run.tuning for run in runs if run.tuning is not None), None)
+    if tuned is not None:
+        tables.append(named_facts("How layers were tuned", tuned.get("options", {})))
+    for run in runs:
+        if run.comparison is not None:
+            options = {**run.comparison.options, "margin": run.comparison.margin}
+            identity = options.pop("identity", {})
+            tables += [named_facts("What was compared", identity), named_facts("How it was compared", options)]
+    evaluated = next((run.metrics for run in runs if run.metrics is not None), None)
+    if evaluated is not None and not any(run.comparison is not None for run in runs):
+        tables.append(named_facts("What was evaluated", evaluated["identity"]))
+    return tuple(table for table in tables if table.rows)

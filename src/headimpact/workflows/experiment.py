@@ -1,0 +1,325 @@
+"""The whole job in one process: scenes, scores, a choice, every arm tuned and evaluated, verdict, report.
+
+Every step is a folder of small files, done once: a run that was stopped goes on where it was.
+"""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headimpact.comparison.table import ComparisonTable
+from headimpact.core.errors import OptionError
+from headimpact.core.registry import unknown_name_message
+from headimpact.data.dataset import KeyObjectDataset
+from headimpact.report.builder import build_report
+from headimpact.scoring.head_scores import HeadScores
+from headimpact.selection.selection import Selection
+from headimpact.selection.strategies import select_layers
+from headimpact.workflows.answers import print_answer
+from headimpact.workflows.comparison import compare_folders, write_comparison
+from headimpact.workflows.configs import EvaluateConfig, ExperimentConfig, ModelOptions, ScoreConfig, TuneConfig
+from headimpact.workflows.dataset import prompt_for, read_checked
+from headimpact.workflows.evaluation import describe_adapter, evaluate_model
+from headimpact.workflows.opening import open_model
+from headimpact.workflows.run_folder import claim_run
+from headimpact.workflows.tuning import tune_folder, tuning_examples
+
+if TYPE_CHECKING:
+    from headimpact.models.loading import LoadedModel
+    from headimpact.tuning.language_inputs import LanguageInputCache
+
+DONE_FILE = "report.html"
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedArm:
+    """One choice of layers to tune and evaluate.
+
+    Attributes:
+        name: Name of its folders.
+        strategy: How its layers are chosen.
+        draw: Which random draw.
+        layers: The layers, where the plan itself says them (every k-subset).
+    """
+
+    name: str
+    strategy: str
+    draw: int = 0
+    layers: tuple[int, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What every step of an experiment shares.
+
+    Attributes:
+        config: The experiment's options.
+        loaded: The base model, loaded once.
+        data: All pictures.
+        prompt: What is asked about every picture.
+    """
+
+    config: ExperimentConfig
+    loaded: "LoadedModel"
+    data: KeyObjectDataset
+    prompt: str
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return self.data.root
+
+
+def demo_command(config: ExperimentConfig) -> None:
+    """Run the whole job at a size that takes minutes on two cores.
+
+    Raises:
+        HeadImpactError: If an input is wrong or a step fails.
+    """
+    run_experiment(config)
+
+
+def study_command(config: ExperimentConfig) -> None:
+    """Run the full protocol of `docs/protocol.md`: every k-subset of layers, several seeds.
+
+    Raises:
+        HeadImpactError: If an input is wrong or a step fails.
+    """
+    run_experiment(dataclasses.replace(config, **STUDY))
+
+
+STUDY = {"exhaustive": True, "seeds": 1, "depth_matched_draws": 0}
+"""What the study sets beyond the demo's defaults."""
+
+
+def run_experiment(config: ExperimentConfig) -> None:
+    """Run or go on with an experiment and print its verdict, its table and the report's path.
+
+    Args:
+        config: Options of `demo` and `study`.
+
+    Raises:
+        OptionError: If an option cannot be carried out.
+        HeadImpactError: If a step fails; finished steps stay.
+    """
+    check_options(config)
+    if config.dry_run:
+        plan = plan_arms(config, num_layers=12)
+        print_answer(
+            ["dry run, nothing was written", *(arm.name for arm in plan)],
+            {"arms": [arm.name for arm in plan]},
+            as_json=config.json,
+        )
+        return
+    claim_run(config, done_file=DONE_FILE)
+    started = time.monotonic()
+    bench = set_up(config)
+    scores = score_step(bench)
+    arms = select_step(bench, scores)
+    tune_step(bench, arms)
+    evaluate_step(bench, arms)
+    table = compare_step(config)
+    report = build_report([config.out], config.out / DONE_FILE, overwrite=True)
+    minutes = (time.monotonic() - started) / 60
+    top = next(selection for _, selection in arms if selection.strategy == "top-k")
+    print_answer(
+        [
+            f"layers: {' '.join(map(str, top.layers))}",
+            f"PEFT targets: {' '.join(top.target_module_names())}",
+            "",
+            table.to_markdown().rstrip(),
+            "",
+            f"report: {report} ({minutes:.1f} minutes)",
+        ],
+        {
+            "layers": list(top.layers),
+            "target_modules": list(top.target_module_names()),
+            "verdict": table.verdict.answer if table.verdict else None,
+            "sentences": list(table.sentences()),
+            "report": str(report),
+        },
+        as_json=config.json,
+    )
+
+
+def check_options(config: ExperimentConfig) -> None:
+    """Refuse options that cannot be carried out before anything is written.
+
+    Raises:
+        OptionError: If a number is out of range or the task is unknown.
+    """
+    from headimpact.embedded.tasks import TASKS
+
+    if config.data is None and config.task not in TASKS:
+        raise OptionError(unknown_name_message("task", config.task, TASKS))
+    for name in ("calibration", "train", "test", "seeds", "max_steps", "batch_size"):
+        if getattr(config, name) < 1:
+            raise OptionError(f"--{name.replace('_', '-')} is {getattr(config, name)}; expected 1 or more.")
+    if config.random_draws < 1 and not config.exhaustive:
+        raise OptionError("--random-draws is 0; expected 1 or more: random choices are the chance level.")
+
+
+def set_up(config: ExperimentConfig) -> Bench:
+    """Make or read the data and load the model."""
+    folder = config.data or config.out / "data"
+    if config.data is None and not folder.is_dir():
+        from headimpact.embedded.scenes import build_scenes
+
+        counts = {name: getattr(config, name) for name in ("calibration", "train", "validation", "test")}
+        build_scenes(folder, task=config.task, counts={k: v for k, v in counts.items() if v}, seed=config.seed)
+    data = read_checked(folder)
+    first = ScoreConfig(model=config.model, data=folder, out=config.out)
+    loaded = open_model(ModelOptions(model=config.model, device=config.device))
+    return Bench(config=config, loaded=loaded, data=data, prompt=prompt_for(first, data))
+
+
+def score_step(bench: Bench) -> HeadScores:
+    """Score the heads on the calibration split."""
+    from headimpact.workflows.scoring import score_folder
+
+    config = ScoreConfig(
+        model=bench.config.model,
+        data=bench.folder,
+        out=bench.config.out / "scores",
+        batch_size=bench.config.batch_size,
+        seed=bench.config.seed,
+        baseline="untrained",
+        resume=True,
+    )
+    if claim_run(config, done_file="head_scores.json"):
+        return HeadScores.read(config.out)
+    return score_folder(bench.loaded, bench.data.split("calibration"), config=config, prompt=bench.prompt)
+
+
+def plan_arms(config: ExperimentConfig, *, num_layers: int) -> list[PlannedArm]:
+    """List the arms: the choice, its opposite, the habit of taking the last layers, and random draws.
+
+    Args:
+        config: Options of the experiment.
+        num_layers: Layers of the model.
+
+    Returns:
+        Arms in the order in which they are tuned. In an exhaustive experiment every k-subset is a draw.
+    """
+    arms = [PlannedArm(name, name) for name in ("top-k", "bottom-k", "last-n")]
+    if config.exhaustive:
+        k = config.k or default_k(num_layers)
+        subsets = combinations(range(num_layers), k)
+        return arms + [
+            PlannedArm(f"random-{'-'.join(map(str, layers))}", "random", draw, layers)
+            for draw, layers in enumerate(subsets)
+        ]
+    arms += [PlannedArm(f"random-{draw}", "random", draw) for draw in range(config.random_draws)]
+    arms += [PlannedArm(f"depth-matched-{draw}", "depth-matched", draw) for draw in range(config.depth_matched_draws)]
+    return arms
+
+
+def default_k(num_layers: int) -> int:
+    """Give the default number of layers: a seventh, at least one."""
+    return max(1, round(num_layers / 7))
+
+
+def select_step(bench: Bench, scores: HeadScores) -> list[tuple[str, Selection]]:
+    """Choose every arm's layers and write the selections."""
+    config = bench.config
+    k = config.k or default_k(scores.architecture.num_layers)
+    chosen: list[tuple[str, Selection]] = []
+    for arm in plan_arms(config, num_layers=scores.architecture.num_layers):
+        selection = select_layers(
+            scores,
+            strategy="top-k" if arm.layers is not None else arm.strategy,
+            k=k,
+            seed=config.seed,
+            draw=0 if arm.layers is not None else arm.draw,
+            r=config.r,
+            target_modules=config.target_modules,
+        )
+        if arm.layers is not None:
+            selection = dataclasses.replace(selection, strategy=arm.strategy, layers=arm.layers, draw=arm.draw)
+        chosen.append((arm.name, selection))
+    if config.exhaustive:
+        top = next(selection for name, selection in chosen if name == "top-k")
+        chosen = [(n, s) for n, s in chosen if s.strategy != "random" or set(s.layers) != set(top.layers)]
+    for name, selection in chosen:
+        selection.write(config.out / "selections" / f"{name}.json", overwrite=True)
+    return chosen
+
+
+def tune_step(bench: Bench, arms: Sequence[tuple[str, Selection]]) -> None:
+    """Tune every arm with every seed on the same batches; language inputs are computed once."""
+    from headimpact.tuning.language_inputs import LanguageInputCache
+
+    config = bench.config
+    dataset = bench.data.split("train")
+    examples = tuning_examples(dataset, prompt=bench.prompt)
+    cache: LanguageInputCache | None = None
+    for number, (name, selection, seed) in enumerate(_runs(arms, config.seeds), start=1):
+        tune_config = TuneConfig(
+            model=config.model,
+            data=bench.folder,
+            selection=config.out / "selections" / f"{name}.json",
+            out=config.out / "tuned" / f"{name}-seed{seed}",
+            batch_size=config.batch_size,
+            max_steps=config.max_steps,
+            learning_rate=config.learning_rate,
+            r=config.r,
+            lora_alpha=config.lora_alpha,
+            target_modules=config.target_modules,
+            seed=seed,
+            resume=True,
+        )
+        if claim_run(tune_config, done_file="tuning.json"):
+            continue
+        _LOG.info("tune %s, layers %s (%d of %d)", name, selection.layers, number, len(arms) * config.seeds)
+        cache = cache or LanguageInputCache(bench.loaded, examples)
+        tune_folder(bench.loaded, dataset, examples, selection, config=tune_config, cache=cache)
+
+
+def evaluate_step(bench: Bench, arms: Sequence[tuple[str, Selection]]) -> None:
+    """Evaluate the base model and every tuned arm on the test split."""
+    config = bench.config
+    dataset = bench.data.split("test")
+    runs: list[tuple[str, Path | None]] = [("base", None)]
+    runs += [
+        (f"{name}-seed{seed}", config.out / "tuned" / f"{name}-seed{seed}")
+        for name, _, seed in _runs(arms, config.seeds)
+    ]
+    for number, (name, folder) in enumerate(runs, start=1):
+        evaluate_config = EvaluateConfig(
+            model=config.model,
+            data=bench.folder,
+            out=config.out / "evaluated" / name,
+            adapter=folder,
+            batch_size=64,
+            max_new_tokens=32,
+            resume=True,
+        )
+        if claim_run(evaluate_config, done_file="metrics.json"):
+            continue
+        _LOG.info("evaluate %s (%d of %d)", name, number, len(runs))
+        adapter, arm, used = describe_adapter(folder)
+        loaded = (
+            bench.loaded
+            if adapter is None
+            else open_model(ModelOptions(model=config.model, device=config.device), adapter=adapter)
+        )
+        evaluate_model(loaded, dataset, config=evaluate_config, prompt=bench.prompt, arm=arm, used=used)
+
+
+def compare_step(config: ExperimentConfig) -> ComparisonTable:
+    """Compare all evaluated runs."""
+    table = compare_folders(
+        [config.out / "evaluated"], primary=config.primary, margin=config.margin, resamples=2000, seed=config.seed
+    )
+    write_comparison(table, config.out / "comparison", seed=config.seed)
+    return table
+
+
+def _runs(arms: Sequence[tuple[str, Selection]], seeds: int) -> list[tuple[str, Selection, int]]:
+    """Pair every arm with every seed, seeds outermost, so that a stopped study has whole seeds."""
+    return [(name, selection, seed) for seed in range(seeds) for name, selection in arms]
