@@ -23,6 +23,11 @@ SHAPE_CHECKED = ("headimpact.models", "headimpact.attention")
 install_import_hook(SHAPE_CHECKED, "beartype.beartype")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # PEFT reads an attribute that transformers renamed; nothing of ours can avoid it.
+    config.addinivalue_line("filterwarnings", "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+
+
 class _Deprecations(logging.Handler):
     """Collects what transformers logs about deprecated use; it does not go through `warnings`."""
 

@@ -27,6 +27,7 @@ EAGER = "eager"
 _EAGER_FUNCTION = "eager_attention_forward"
 _INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 _ABSENT = object()
+_ARGUMENTS = ("module", "query", "key", "value", "attention_mask")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,15 +119,17 @@ class _Door:
         original = self._owner[self._name]
         # An interface falls back from its own entries to those of all models; note what stood here itself.
         self._before = self._own_entries().get(self._name, _ABSENT)
-        signature = inspect.signature(original)
+        names = _argument_names(original)
 
         @functools.wraps(original)
         def watched(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
+            if self._watched is not watched:  # left behind in somebody else's chain
+                return result
             module = args[0] if args else kwargs.get("module")
             observers = [observer for watched_module, observer in tuple(self._watchers) if watched_module is module]
             if observers:
-                call = _describe(signature.bind(*args, **kwargs), self._implementation, result)
+                call = _describe(names, args, kwargs, result, self._implementation)
                 for observer in observers:
                     observer(call)
             return result
@@ -150,17 +153,34 @@ class _Door:
         return entries
 
 
-def _describe(bound: inspect.BoundArguments, implementation: str, result: Any) -> AttentionCall:
-    """Gather what a function was called with, however it was passed."""
-    options: dict[str, Any] = {}
-    for name, value in bound.arguments.items():
-        variadic = bound.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
-        options.update(value if variadic else {name: value})
+def _argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Give the names of a function's positional arguments; transformers' own where it takes them as a list."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    names = tuple(parameter.name for parameter in parameters if parameter.kind in kinds)
+    return names if len(names) > len(_ARGUMENTS) else _ARGUMENTS
+
+
+def _describe(
+    names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, implementation: str
+) -> AttentionCall:
+    """Gather what a function was called with, however it was passed.
+
+    Raises:
+        UnsupportedModelError: If there are more positional arguments than names for them.
+    """
+    if len(args) > len(names):
+        raise UnsupportedModelError(
+            f"Attention function of implementation {implementation!r} takes {len(args)} positional arguments, expected "
+            f"at most {len(names)}: {', '.join(names)}. Pass --attn-implementation sdpa or eager."
+        )
+    options = {**dict(zip(names, args, strict=False)), **kwargs}
+    module, query, key = (options.pop(name) for name in _ARGUMENTS[:3])
     return AttentionCall(
-        module=options.pop("module"),
+        module=module,
         implementation=implementation,
-        query=options.pop("query"),
-        key=options.pop("key"),
+        query=query,
+        key=key,
         attention_mask=options.pop("attention_mask", None),
         options=options,
         weights=result[1],

@@ -224,7 +224,7 @@ def draws_for_rank(as_extreme: int, draws: int) -> int | None:
 
     Example:
         >>> draws_for_rank(0, 3), draws_for_rank(1, 25), draws_for_rank(2, 20)
-        (19, 119, None)
+        (19, 95, None)
     """
     share = as_extreme / draws
     if share >= ALPHA:

@@ -219,25 +219,20 @@ def is_named(texts: Iterable[str], names: Sequence[str]) -> bool:
         >>> is_named(["Two women walk."], category_names("person")), is_named(["A hot-dog."], category_names("dog"))
         (True, False)
     """
-    return any(_named_in(text, tuple(names)) for text in texts)
-
-
-def _named_in(text: str, names: tuple[str, ...]) -> bool:
-    """Look for a name that stands for itself in one text."""
-    own = {_words(name) for name in names} - {()}
-    return any(_words(match.group()) in own for match in _pattern(names).finditer(text))
+    pattern, own = _pattern(tuple(names))
+    return any(_words(match.group()) in own for text in texts for match in pattern.finditer(text))
 
 
 @functools.lru_cache(maxsize=4096)
-def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
-    """Match the names, and before them the longer phrases in which they mean something else."""
+def _pattern(names: tuple[str, ...]) -> tuple[re.Pattern[str], set[tuple[str, ...]]]:
+    """Match the names, and before them longer phrases in which they mean something else; with the names' words."""
     own = {_words(name) for name in names} - {()}
     category = names[0].lower().replace("_", " ") if names else ""
     friends = {_words(form) for phrase in FALSE_FRIENDS.get(category, ()) for form in (phrase, plural(phrase))}
     longer = {phrase for phrase in _long_names() - own if any(_holds(phrase, words) for words in own)}
     ordered = sorted(own | longer | friends, key=lambda words: (-len(" ".join(words)), words))
     phrases = (r"[\s_-]+".join(map(re.escape, words)) for words in ordered)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(phrases) or '(?!)'})(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(phrases) or '(?!)'})(?!\w)", re.IGNORECASE), own
 
 
 @functools.cache

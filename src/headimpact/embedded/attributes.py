@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import UInt8
+
+from headimpact.core.shapes import ObjectMask
 
 SIDE = 80
 """Width and height of a picture in pixels."""
@@ -45,14 +48,14 @@ class SceneObject:
         colour: One of ``COLOURS``.
         texture: One of ``TEXTURES``.
         place: One of ``PLACES``: the cell of a 3 x 3 grid over the picture in which the centre lies.
-        mask: Visible pixels, ``[height, width]``.
+        mask: Visible pixels.
     """
 
     shape: str
     colour: str
     texture: str
     place: str
-    mask: np.ndarray
+    mask: ObjectMask
 
     @property
     def area(self) -> int:
@@ -65,13 +68,13 @@ class Scene:
     """One picture with everything that is known about it.
 
     Args:
-        pixels: RGB picture, uint8 ``[height, width, 3]``.
+        pixels: RGB picture.
         objects: All drawn objects, in drawing order.
         key_index: Which of ``objects`` is the key one.
         background: One of ``BACKGROUNDS``.
     """
 
-    pixels: np.ndarray
+    pixels: UInt8[np.ndarray, "height width 3"]
     objects: tuple[SceneObject, ...]
     key_index: int
     background: str
@@ -87,11 +90,11 @@ class Scene:
         return max(self.objects, key=lambda item: item.area)
 
 
-def covered_tokens(mask: np.ndarray) -> int:
+def covered_tokens(mask: ObjectMask) -> int:
     """Count the image tokens of which the mask covers at least half.
 
     Args:
-        mask: Visible pixels, bool ``[height, width]`` of ``SIDE`` x ``SIDE``.
+        mask: Visible pixels, ``SIDE`` x ``SIDE``.
 
     Returns:
         Number of 8 x 8 pixel squares with coverage >= 0.5, from 0 to 100.

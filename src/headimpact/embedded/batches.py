@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 
 from headimpact.embedded.attributes import BACKGROUNDS, COLOURS, SHAPES, SIDE, TEXTURES, TOKEN_SIDE, Scene
 from headimpact.embedded.language import CAPTION_STYLES, ORDINARY_STYLE, Turn, caption_turns, question_turns
@@ -33,18 +34,18 @@ class PackedBatch:
     """A batch of pictures with several turns each.
 
     Args:
-        pixel_values: Pictures in [-1, 1], ``[batch, 3, height, width]``.
-        input_ids: Prefix and turns, ``[batch, keys]``.
-        position_ids: Positions, starting again behind the prefix at each turn, ``[batch, keys]``.
-        attention_mask: Who sees whom, bool ``[batch, 1, queries, keys]``.
-        labels: At each position the next token of an answer, or -100, ``[batch, keys]``.
+        pixel_values: Pictures in [-1, 1].
+        input_ids: Prefix and turns.
+        position_ids: Positions, starting again behind the prefix at each turn.
+        attention_mask: Who sees whom, bool.
+        labels: At each position the next token of an answer, or -100.
     """
 
-    pixel_values: torch.Tensor
-    input_ids: torch.Tensor
-    position_ids: torch.Tensor
-    attention_mask: torch.Tensor
-    labels: torch.Tensor
+    pixel_values: Float[torch.Tensor, "batch 3 height width"]
+    input_ids: Int[torch.Tensor, "batch keys"]
+    position_ids: Int[torch.Tensor, "batch keys"]
+    attention_mask: Bool[torch.Tensor, "batch 1 queries keys"]
+    labels: Int[torch.Tensor, "batch keys"]
 
 
 class TurnEncoder:
@@ -82,7 +83,11 @@ class TurnEncoder:
 
 
 def choose_turns(
-    scene: Scene, rng: np.random.Generator, *, captions: int = CAPTIONS_A_PICTURE, questions: int = QUESTIONS_A_PICTURE
+    scene: Scene,
+    rng: np.random.Generator,
+    *,
+    captions: int = CAPTIONS_A_PICTURE,
+    questions: int = QUESTIONS_A_PICTURE,
 ) -> list[Turn]:
     """Choose the turns to train on: the ordinary caption, other styles, and questions.
 
@@ -143,11 +148,11 @@ def pack_batch(scenes: Sequence[Scene], turns: Sequence[Sequence[Turn]], *, enco
     )
 
 
-def _block_mask(owner: np.ndarray) -> np.ndarray:
+def _block_mask(owner: Int[np.ndarray, "batch keys"]) -> Bool[np.ndarray, "batch queries keys"]:
     """Let each position see the prefix (owner 0) and its own turn, up to itself."""
     causal = np.tri(owner.shape[1], dtype=bool)
     same = owner[:, :, None] == owner[:, None, :]
-    return (same | (owner[:, None, :] == 0)) & causal
+    return np.asarray((same | (owner[:, None, :] == 0)) & causal)
 
 
 def dense_targets(scenes: Sequence[Scene]) -> dict[str, torch.Tensor]:

@@ -163,7 +163,7 @@ def _main_questions(scene: Scene) -> list[Turn]:
 def _is_only(scene: Scene, item: SceneObject, attribute: str) -> bool:
     """Tell whether no other object shares the attribute."""
     value = getattr(item, attribute)
-    return sum(getattr(other, attribute) == value for other in scene.objects) == 1
+    return [getattr(other, attribute) for other in scene.objects].count(value) == 1
 
 
 def _named_questions(cue: str, named: str, item: SceneObject, *, asked: tuple[str, ...]) -> list[Turn]:

@@ -7,12 +7,14 @@ size stand in the picture and the key object is the only striped one; it is neve
 In both, the key object covers at least ``MIN_TOKENS`` image tokens by half or more.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from headimpact.core.errors import UnknownNameError
 from headimpact.core.registry import unknown_name_message
+from headimpact.core.shapes import ObjectMask
 from headimpact.embedded.attributes import (
     BACKGROUNDS,
     COLOURS,
@@ -36,6 +38,7 @@ from headimpact.embedded.drawing import (
 AREA_RATIO = 1.5
 MIN_TOKENS = 4
 CANDIDATE_AREA = (460.0, 780.0)
+CLUTTER_AREA = (90.0, 130.0)
 MAX_HIDDEN_SHARE = 0.15
 _PLACE_MARGIN = 2.0
 _TRIES = 40
@@ -80,21 +83,24 @@ def draw_main_scene(rng: np.random.Generator, *, crowding: float = 1.0) -> Scene
     Returns:
         A scene that obeys the rule of the key object.
     """
+    nothing = np.zeros((SIDE, SIDE), bool)
     while True:
         has_rivals = rng.random() < 0.35
         diameter = int(rng.integers(25, 37)) if has_rivals else int(rng.integers(25, 43))
-        strokes = [_place(rng, _random_look(rng), diameter, np.zeros((SIDE, SIDE), bool))]
-        occupied = _occupied(strokes)
+        key = _place(rng, _random_look(rng), diameter, nothing)
+        if key is None:
+            continue
+        placed, occupied = [key], _occupied([key])
         count = int(rng.choice(6, p=_DISTRACTOR_COUNTS)) if rng.random() < crowding else 0
         hides_key = rng.random() < 0.25
         for number in range(count):
             is_rival = has_rivals and number < 3
             size = _rival_diameter(rng, diameter) if is_rival else int(rng.integers(12, 21))
-            free = hides_key and number == count - 1
-            strokes.append(_place(rng, _random_look(rng), size, np.zeros_like(occupied) if free else occupied))
-            if strokes[-1] is not None:
-                occupied |= _occupied([strokes[-1]])
-        placed = [stroke for stroke in strokes if stroke is not None]
+            is_free = hides_key and number == count - 1
+            stroke = _place(rng, _random_look(rng), size, nothing if is_free else occupied)
+            if stroke is not None:
+                placed.append(stroke)
+                occupied |= _occupied([stroke])
         scene = _render(placed, rng, key_index=0)
         if _obeys_area_rule(scene, placed):
             return scene
@@ -116,19 +122,18 @@ def draw_striped_scene(rng: np.random.Generator) -> Scene:
         count = int(rng.integers(3, 5))
         key_index = int(rng.integers(count))
         occupied = np.zeros((SIDE, SIDE), bool)
-        strokes = []
+        placed: list[Stroke] = []
         areas = list(rng.uniform(*CANDIDATE_AREA, count))
         if rng.random() < 0.4:
-            areas.append(rng.uniform(90, 130))
+            areas.append(rng.uniform(*CLUTTER_AREA))
         for number, area in enumerate(areas):
             texture = "striped" if number == key_index else others[rng.integers(len(others))]
             look = _random_look(rng, texture=texture)
             stroke = _place(rng, look, _diameter_for(look[0], area), occupied)
-            strokes.append(stroke)
             if stroke is None:
                 break
+            placed.append(stroke)
             occupied |= _occupied([stroke])
-        placed = [stroke for stroke in strokes if stroke is not None]
         if len(placed) < len(areas):
             continue
         scene = _render(placed, rng, key_index=key_index)
@@ -139,7 +144,7 @@ def draw_striped_scene(rng: np.random.Generator) -> Scene:
 
 def _diameter_for(shape: str, area: float) -> int:
     """Return the size at which a shape has about this area, so that no shape is larger than others."""
-    return max(12, round(float(np.sqrt(area / shape_mask(shape, 40).mean()))))
+    return max(12, round(math.sqrt(area / shape_mask(shape, 40).mean())))
 
 
 def _random_look(rng: np.random.Generator, *, texture: str | None = None) -> tuple[str, str, str]:
@@ -151,10 +156,10 @@ def _random_look(rng: np.random.Generator, *, texture: str | None = None) -> tup
 
 def _rival_diameter(rng: np.random.Generator, diameter: int) -> int:
     """Choose a size whose area is 0.35 to 0.65 of the key object's, were both of one shape."""
-    return max(12, round(diameter * np.sqrt(rng.uniform(0.35, 0.65))))
+    return max(12, round(diameter * math.sqrt(rng.uniform(0.35, 0.65))))
 
 
-def _place(rng: np.random.Generator, look: tuple[str, str, str], diameter: int, occupied: np.ndarray) -> Stroke | None:
+def _place(rng: np.random.Generator, look: tuple[str, str, str], diameter: int, occupied: ObjectMask) -> Stroke | None:
     """Find a free position whose place has one clear name; None after too many tries."""
     shape, colour, texture = look
     mask = shape_mask(shape, diameter)
@@ -172,10 +177,10 @@ def _cell(centre: float) -> int | None:
     """Return the third of the picture in which a coordinate lies; None too near to a border of it."""
     third = SIDE / 3
     distance = min(abs(centre - third), abs(centre - 2 * third))
-    return None if distance < _PLACE_MARGIN else int(centre // third)
+    return None if distance < _PLACE_MARGIN else int(centre / third)
 
 
-def _occupied(strokes: list[Stroke]) -> np.ndarray:
+def _occupied(strokes: Sequence[Stroke]) -> ObjectMask:
     """Return the pixels of the objects and those next to them."""
     occupied = np.zeros((SIDE, SIDE), bool)
     for stroke in strokes:

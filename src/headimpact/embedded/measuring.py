@@ -141,4 +141,5 @@ def _generator(seed: int, index: int) -> np.random.Generator:
 def _chat(processor: "LlavaProcessor", prompt: str) -> str:
     """Put a prompt about one picture into the chat template."""
     content = [{"type": "image"}, {"type": "text", "text": prompt}]
-    return processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    text: str = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    return text

@@ -2,11 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import cast
 
 import torch
+from jaxtyping import Float
 
 _COEFFICIENTS = (3.4445, -4.775, 2.0315)
 _ITERATIONS = 5
+
+MatrixStack = Float[torch.Tensor, "matrices rows columns"]
 
 
 class BatchedMuon(torch.optim.Optimizer):
@@ -43,27 +47,27 @@ class BatchedMuon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_size[tuple(parameter.shape)].append(parameter)
             for size, parameters in by_size.items():
-                updates = [self._momentum(parameter, group["momentum"]) for parameter in parameters]
+                updates = [self._average(parameter, group["momentum"]) for parameter in parameters]
                 directions = orthogonalize(torch.stack(updates))
                 scale = 0.2 * max(size) ** 0.5 * group["lr"]
                 for parameter, direction in zip(parameters, directions, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                     parameter.add_(direction, alpha=-scale)
 
-    def _momentum(self, parameter: torch.nn.Parameter, momentum: float) -> torch.Tensor:
+    def _average(self, parameter: torch.nn.Parameter, momentum: float) -> torch.Tensor:
         """Add the gradient to the parameter's running average and look one step ahead."""
-        state = self.state[parameter]
+        gradient, state = cast("torch.Tensor", parameter.grad), self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-        average = state["momentum"].lerp_(parameter.grad, 1 - momentum)
-        return parameter.grad.lerp(average, momentum)
+        average: torch.Tensor = state["momentum"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(average, momentum)
 
 
-def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
+def orthogonalize(matrices: MatrixStack) -> MatrixStack:
     """Bring the singular values of a stack of matrices near 1 by Newton-Schulz iterations.
 
     Args:
-        matrices: Stack ``[count, rows, columns]``.
+        matrices: The matrices.
 
     Returns:
         Stack of the same size; singular values roughly in [0.7, 1.2].
@@ -71,7 +75,7 @@ def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
     Source: Jordan et al. 2024, quintic iteration with coefficients 3.4445, -4.7750, 2.0315.
     """
     is_tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.transpose(1, 2) if is_tall else matrices
+    x: torch.Tensor = matrices.transpose(1, 2) if is_tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     a, b, c = _COEFFICIENTS
     for _ in range(_ITERATIONS):

@@ -75,12 +75,14 @@ def packed_hidden_states(
     embedded = torch.cat(
         [embedded[:, :first], image_features.to(embedded.dtype), embedded[:, first + IMAGE_TOKENS :]], dim=1
     )
-    return model.model.language_model(
+    output = model.model.language_model(
         inputs_embeds=embedded,
         attention_mask=batch.attention_mask,
         position_ids=batch.position_ids,
         use_cache=False,
-    ).last_hidden_state
+    )
+    hidden_states: torch.Tensor = output.last_hidden_state
+    return hidden_states
 
 
 def answer_loss(

@@ -21,6 +21,7 @@ from PIL import Image
 from headimpact.core.artifacts import atomic_folder
 from headimpact.core.errors import OptionError, UnknownNameError
 from headimpact.core.registry import unknown_name_message
+from headimpact.core.shapes import ObjectMask
 from headimpact.embedded.attributes import SHAPES, SIDE, SPLIT_CODES, Scene, SceneObject
 from headimpact.embedded.language import question_turns
 from headimpact.embedded.layout import scene_generator
@@ -89,11 +90,11 @@ def build_scenes(out: Path, *, task: str, counts: Mapping[str, int], seed: int, 
     return out
 
 
-def encode_mask(mask: np.ndarray) -> dict[str, list[int]]:
+def encode_mask(mask: ObjectMask) -> dict[str, list[int]]:
     """Encode a mask as uncompressed COCO RLE.
 
     Args:
-        mask: Bool ``[height, width]``.
+        mask: Which pixels belong to the object.
 
     Returns:
         ``counts``: lengths of runs down the columns, beginning with zeros; ``size``: height, width.
@@ -189,7 +190,11 @@ def _annotate(item: SceneObject, *, is_key: bool) -> dict[str, Any]:
 
 
 def _find_task(name: str) -> Task:
-    """Look a task up."""
+    """Look a task up.
+
+    Raises:
+        UnknownNameError: If there is no such task.
+    """
     if name not in TASKS:
         raise UnknownNameError(unknown_name_message("task", name, TASKS))
     return TASKS[name]

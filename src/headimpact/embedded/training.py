@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +67,7 @@ class Plan:
     dense_weight: float = 0.3
     save_minutes: float = 3.0
     seed: int = 0
-    size: Size = Size()
+    size: Size = field(default_factory=Size)
 
 
 class TrainingRun:
@@ -155,7 +155,7 @@ class TrainingRun:
                 answers, accuracy = answer_loss(self.model, batch, hidden)
                 loss = loss + answers
                 figures |= {"loss": answers.item(), "accuracy": accuracy.item()}
-        loss.backward()
+        torch.autograd.backward(loss)
         self._update(rate=self._rate())
         return figures
 
@@ -220,7 +220,8 @@ def _crowding(progress: float) -> float:
 
 def _build_optimizers(model: nn.Module, dense_heads: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
     """Give the hidden matrices to Muon and everything else to AdamW."""
-    hidden, rest = [], list(dense_heads.parameters())
+    hidden: list[nn.Parameter] = []
+    rest = list(dense_heads.parameters())
     for name, parameter in model.named_parameters():
         is_hidden = parameter.ndim == 2 and (".layers." in name or "projector" in name)
         (hidden if is_hidden else rest).append(parameter)

@@ -199,21 +199,30 @@ def _parse_line(line: str, where: str) -> Prediction:
     """
     try:
         content = json.loads(line)
-        prediction = Prediction(
-            image_id=content["image_id"],
-            prediction=content["prediction"],
-            references=tuple(content["references"]),
-            names=tuple(content.get("names", ())),
-        )
     except json.JSONDecodeError as error:
         raise DataFormatError(f"Not JSON: {where}: {error}. Expected one JSON object a line.") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    fields = content if isinstance(content, dict) else {}
+    missing = [name for name in ("image_id", "prediction", "references") if name not in fields]
+    if missing:
         raise DataFormatError(
-            f"Not a prediction: {where}: {error!r}. Expected an object with image_id, prediction and references."
-        ) from error
-    texts = (prediction.image_id, prediction.prediction, *prediction.references, *prediction.names)
-    if not all(isinstance(text, str) for text in texts):
-        raise DataFormatError(f"Not a prediction: {where}: image_id, prediction, references and names must be text.")
-    if not prediction.references:
-        raise DataFormatError(f"No reference for picture {prediction.image_id!r}: {where}. Expected at least one.")
-    return prediction
+            f"Not a prediction: {where} lacks {', '.join(missing)}. "
+            "Expected an object with image_id, prediction and references."
+        )
+    lists = (fields["references"], fields.get("names", []))
+    texts = [
+        fields["image_id"],
+        fields["prediction"],
+        *(text for one in lists if isinstance(one, list) for text in one),
+    ]
+    if not all(isinstance(one, list) for one in lists) or not all(isinstance(text, str) for text in texts):
+        raise DataFormatError(
+            f"Not a prediction: {where}: image_id and prediction must be text, references and names lists of text."
+        )
+    if not fields["references"]:
+        raise DataFormatError(f"No reference for picture {fields['image_id']!r}: {where}. Expected at least one.")
+    return Prediction(
+        image_id=fields["image_id"],
+        prediction=fields["prediction"],
+        references=tuple(fields["references"]),
+        names=tuple(fields.get("names", ())),
+    )

@@ -4,6 +4,7 @@ In come the folders that `score`, `select`, `tune`, `evaluate` and `compare` wro
 one file.
 """
 
+import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def build_report(run_folders: Sequence[Path], out: Path, *, overwrite: bool = Fa
     """Write the report of some runs.
 
     Args:
-        run_folders: Run folders, or folders whose sub-folders are run folders, in the order to show them.
+        run_folders: Run folders, or folders with run folders up to two levels below, in the order to show them.
         out: The HTML file to write.
         overwrite: Replace a file that is there.
         title: Title of the page; a general one if left out.
@@ -60,6 +61,7 @@ def render_page(page: Page) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    style, *_ = environment.loader.get_source(environment, "style.css") if environment.loader else ("",)
+    style = (importlib.resources.files("headimpact.report") / "templates" / "style.css").read_text(encoding="utf-8")
     css = Markup(f"{style}{scale_css()}")
-    return environment.get_template("report.html.j2").render(page=page, css=css)
+    html: str = environment.get_template("report.html.j2").render(page=page, css=css)
+    return html

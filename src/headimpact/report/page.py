@@ -62,6 +62,7 @@ class Choice:
     title: str
     layers: str
     targets: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

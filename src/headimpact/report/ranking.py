@@ -34,7 +34,7 @@ def rank_heads(values: HeadValues, *, count: int) -> tuple[tuple[Head, ...], tup
 
 def beyond_chance(q: HeadValues, *, level: float = LEVEL) -> Bool[np.ndarray, "layers heads"]:
     """Tell which heads' q is at or below a level; NaN never is."""
-    return np.nan_to_num(q, nan=np.inf) <= level
+    return np.asarray(np.nan_to_num(q, nan=np.inf) <= level)
 
 
 def highest(*arrays: np.ndarray, size_only: bool = False) -> float:

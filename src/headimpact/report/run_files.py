@@ -1,7 +1,7 @@
 """Which folders are runs, and what their files hold."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,14 @@ SCORES_FILE = "head_scores.json"
 SELECTION_FILE = "selection.json"
 TUNING_FILE, TUNING_SCHEMA = "tuning.json", "tuning/1"
 COMPARISON_FILE = "comparison.json"
+PROVENANCE_FILE, PROVENANCE_SCHEMA = "provenance.json", "provenance/1"
+TUNING_FIELDS = ("trainable_parameters", "trainable_share", "losses", "options")
+METRICS_FIELDS = ("metrics", "n", "identity", "arm")
+SELECTIONS_FOLDER = "selections"
 KNOWN_FILES = (SCORES_FILE, SELECTION_FILE, TUNING_FILE, METRICS_FILE, COMPARISON_FILE)
+
+SEARCH_LEVELS = 2
+"""How far below a given folder runs are looked for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +40,7 @@ class RunFiles:
         metrics: `metrics.json` of `evaluate`.
         predictions: `predictions.jsonl` of `evaluate`.
         comparison: `comparison.json` of `compare`.
+        provenance: `provenance.json`: versions, commit, device.
     """
 
     name: str
@@ -43,13 +51,16 @@ class RunFiles:
     metrics: dict[str, Any] | None = None
     predictions: tuple[Prediction, ...] = ()
     comparison: ComparisonTable | None = None
+    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def read_runs(folders: Sequence[Path]) -> tuple[RunFiles, ...]:
-    """Read every run in some folders and one level below them.
+    """Read every run in some folders and up to two levels below them.
+
+    A folder named `selections` may hold several selections, one file each.
 
     Args:
-        folders: Run folders, or folders of run folders.
+        folders: Run folders, folders of run folders, or the folder of a whole experiment.
 
     Returns:
         One entry per run, in the order given, sub-folders by name; a folder met twice counts once.
@@ -57,22 +68,47 @@ def read_runs(folders: Sequence[Path]) -> tuple[RunFiles, ...]:
     Raises:
         DataFormatError: If a folder is missing, if no run is found, or if a file of a run is broken.
     """
-    found: dict[Path, Path] = {}
+    found: dict[Path, RunFiles] = {}
     for folder in folders:
         if not folder.is_dir():
             raise DataFormatError(
                 f"Run folder not found: {folder}. Expected a folder written by headimpact; check the path."
             )
-        below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        for path in (folder, *below):
-            if any((path / name).is_file() for name in KNOWN_FILES):
-                found.setdefault(path.resolve(), path)
+        for path in _walk(folder, levels=SEARCH_LEVELS):
+            for place, run in _runs_in(path):
+                found.setdefault(place.resolve(), run)
     if not found:
         raise DataFormatError(
             f"No run found in {', '.join(str(folder) for folder in folders) or 'no folder'}: expected one of "
-            f"{', '.join(KNOWN_FILES)} there or one level below. Run headimpact score first."
+            f"{', '.join(KNOWN_FILES)} there or up to {SEARCH_LEVELS} levels below. Run headimpact score first."
         )
-    return tuple(_read_run(path) for path in found)
+    return tuple(found.values())
+
+
+def _walk(folder: Path, *, levels: int) -> Iterator[Path]:
+    """List a folder and the folders below it, parents first, by name.
+
+    Yields:
+        Folders.
+    """
+    yield folder
+    if levels:
+        for path in sorted(folder.iterdir()):
+            if path.is_dir() and not path.name.startswith("."):
+                yield from _walk(path, levels=levels - 1)
+
+
+def _runs_in(folder: Path) -> Iterator[tuple[Path, RunFiles]]:
+    """Read the run of a folder, or the selections of a folder of selections.
+
+    Yields:
+        The place of a run and what it holds.
+    """
+    if any((folder / name).is_file() for name in KNOWN_FILES):
+        yield folder, _read_run(folder)
+    elif folder.name == SELECTIONS_FOLDER:
+        for path in sorted(folder.glob("*.json")):
+            yield path, RunFiles(name=path.stem, selection=Selection.read(path))
 
 
 def _read_run(folder: Path) -> RunFiles:
@@ -86,8 +122,22 @@ def _read_run(folder: Path) -> RunFiles:
         scores=HeadScores.read(folder) if has(SCORES_FILE) else None,
         examples=read_examples(folder / "examples") if has("examples/examples.json") else (),
         selection=Selection.read(folder / SELECTION_FILE) if has(SELECTION_FILE) else None,
-        tuning=read_json(folder / TUNING_FILE, schema=TUNING_SCHEMA) if has(TUNING_FILE) else None,
-        metrics=read_json(folder / METRICS_FILE, schema=METRICS_SCHEMA) if has(METRICS_FILE) else None,
+        tuning=_read_fields(folder / TUNING_FILE, TUNING_SCHEMA, TUNING_FIELDS) if has(TUNING_FILE) else None,
+        metrics=_read_fields(folder / METRICS_FILE, METRICS_SCHEMA, METRICS_FIELDS) if has(METRICS_FILE) else None,
         predictions=read_predictions(folder / PREDICTIONS_FILE) if has(METRICS_FILE) and has(PREDICTIONS_FILE) else (),
         comparison=ComparisonTable.read(folder) if has(COMPARISON_FILE) else None,
+        provenance=read_json(folder / PROVENANCE_FILE, schema=PROVENANCE_SCHEMA) if has(PROVENANCE_FILE) else {},
     )
+
+
+def _read_fields(path: Path, schema: str, fields: Sequence[str]) -> dict[str, Any]:
+    """Read a JSON object and check that it has what the report shows.
+
+    Raises:
+        DataFormatError: If a field is missing.
+    """
+    content = read_json(path, schema=schema)
+    missing = [name for name in fields if name not in content]
+    if missing:
+        raise DataFormatError(f"{path} lacks {', '.join(missing)}; expected a finished run. Make it again.")
+    return content

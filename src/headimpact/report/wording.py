@@ -24,7 +24,8 @@ REASONS: Mapping[str, str] = {
 """Skip reasons in words; others are shown as they are, underscores as spaces."""
 
 
-METRICS: Mapping[str, str] = {
+NAMES: Mapping[str, str] = {
+    "head_impact": "Head Impact",
     "exact_match": "exact match",
     "key_object_recall": "key-object recall",
     "bleu_1": "BLEU-1",
@@ -34,7 +35,7 @@ METRICS: Mapping[str, str] = {
     "rouge_l": "ROUGE-L",
     "cider_d": "CIDEr-D",
 }
-"""Metrics by the name that readers know."""
+"""Scores and metrics by the name that readers know."""
 
 
 def number(value: float | None, *, digits: int = 2) -> str:
@@ -141,12 +142,12 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def metric_name(name: str) -> str:
-    """Write a metric's name within a sentence."""
-    return METRICS.get(name, name.replace("_", " "))
+    """Write the name of a score or metric within a sentence."""
+    return NAMES.get(name, name.replace("_", " "))
 
 
 def heading(name: str) -> str:
-    """Write a metric's name at the start of a line."""
+    """Write the name of a score or metric at the start of a line."""
     shown = metric_name(name)
     return shown[:1].upper() + shown[1:]
 

@@ -35,8 +35,11 @@ def picture_gaps(tables: Sequence[SwapTable]) -> PictureGaps:
     With s_ij the score of picture i's map against picture j's mask, r_i and c_j the means of row and column
     off the diagonal and g the mean of r, the gap of a group is mean(s_ii) - g. A picture brings a map *and* a
     mask, so leaving it out changes own score and chance level together: to first order its share is
-    s_ii - r_i - c_i + g. That share is free of "this mask is large" and "this map is broad", which move
-    score and chance alike; s_ii - r_i has the same mean but counts them as noise.
+
+        s_ii - g - (r_i + c_i - 2 g) (n - 1) / (n - 2)        (factor 1 for n = 2 pictures)
+
+    That share is free of "this mask is large" and "this map is broad", which move score and chance alike: with
+    s_ij = a_i + b_j + d [i = j] it is d. s_ii - r_i has the same mean but counts them as noise.
 
     Args:
         tables: Scores of maps against masks.
@@ -105,7 +108,9 @@ def _table_gaps(table: SwapTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     lent = _ratio(np.einsum("ijc,ij->jc", plain, swapped.astype(np.float64)), lenders)
     usable = known & ~np.isnan(chance)
     middle = _ratio(np.where(usable, chance, 0.0).sum(axis=0), usable.sum(axis=0))
-    share = own - chance - np.where(np.isnan(lent), middle, lent) + middle
+    images = known.sum(axis=0)
+    factor = np.where(images > 2, (images - 1) / np.maximum(images - 2, 1), 1.0)
+    share = own - middle - factor * (chance + np.where(np.isnan(lent), middle, lent) - 2 * middle)
     plain_gap = np.where(usable, own - chance, 0.0).sum(axis=0)
     shift = _ratio(plain_gap - np.where(usable, share, 0.0).sum(axis=0), usable.sum(axis=0))
     return own, chance, np.where(usable, share + shift, np.nan)

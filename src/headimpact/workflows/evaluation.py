@@ -1,7 +1,7 @@
 """Evaluate: a model, with or without an adapter, speaks about a split; what it says is measured."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from tqdm import tqdm
 from headimpact.core.errors import DataFormatError
 from headimpact.core.provenance import hash_texts
 from headimpact.data.dataset import KeyObjectDataset
+from headimpact.data.sample import Sample
 from headimpact.evaluation.evaluate import evaluate_predictions
 from headimpact.evaluation.prediction_parts import PredictionParts
 from headimpact.evaluation.requests import ResponseRequest, split_blocks
@@ -131,7 +132,7 @@ def evaluate_model(
     return metrics
 
 
-def response_requests(dataset: KeyObjectDataset, *, prompt: str) -> tuple[ResponseRequest, ...]:
+def response_requests(dataset: Iterable[Sample], *, prompt: str) -> tuple[ResponseRequest, ...]:
     """Turn pictures into what is asked of the model and measured afterwards."""
     return tuple(
         ResponseRequest(

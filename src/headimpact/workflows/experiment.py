@@ -30,7 +30,6 @@ from headimpact.workflows.tuning import tune_folder, tuning_examples
 
 if TYPE_CHECKING:
     from headimpact.models.loading import LoadedModel
-    from headimpact.tuning.language_inputs import LanguageInputCache
 
 DONE_FILE = "report.html"
 _LOG = logging.getLogger(__name__)

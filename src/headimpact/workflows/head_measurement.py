@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -13,16 +13,21 @@ from headimpact.attention.capture import capture_attention
 from headimpact.attention.queries import response_rows
 from headimpact.core.errors import OptionError
 from headimpact.core.registry import unknown_name_message
+from headimpact.data.masks import resize_to_plane
 from headimpact.data.sample import Sample
 from headimpact.models.image_tokens import VIEWS, WHOLE_PICTURE, ImageTokenLayout
 from headimpact.models.loading import LoadedModel
 from headimpact.models.patch_grid import mask_coverage
 from headimpact.models.prompts import EncodedBatch, encode
+from headimpact.scoring.donors import DonorPlan, plan_donors
 from headimpact.scoring.head_impact import RULES, head_impact, skip_reasons
+from headimpact.scoring.sample_scores import PictureScores
 
 ROW_CONVENTIONS = ("predicting", "at")
 ROW_REDUCTIONS = ("mean", "max")
 RESPONSES = ("reference", "own")
+BASELINES = ("uniform", "centre")
+"""Maps that need no model: equal attention everywhere, and attention that falls with distance to the middle."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,24 +67,39 @@ class MeasurementOptions:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PictureMeasurement:
-    """What one picture says about every head.
+class DonorMasks:
+    """Other pictures' key objects on the image plane, by picture.
 
     Attributes:
-        image_id: The picture.
-        skipped: Why it says nothing, or None.
-        own: Score against its own mask, `[layers, heads]`; None where skipped.
-        donors: Score against each donor mask, `[masks, layers, heads]`; NaN where a donor says nothing here.
-        sees_image: Share of its responses in which a head's rows see an image token, `[layers, heads]`.
-        baselines: Name of a map that needs no model to its scores `[1 + masks]`: own mask first, then donors.
+        plan: Whose masks stand in for whose.
+        planes: Coverage of each picture's key objects on a square plane.
     """
 
-    image_id: str
-    skipped: str | None
-    own: Float[np.ndarray, "layers heads"] | None = None
-    donors: Float[np.ndarray, "masks layers heads"] | None = None
-    sees_image: Float[np.ndarray, "layers heads"] | None = None
-    baselines: Mapping[str, Float[np.ndarray, " masks"]] = dataclasses.field(default_factory=dict)
+    plan: DonorPlan
+    planes: Mapping[str, Float[np.ndarray, "rows columns"]]
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], *, donors: int, seed: int) -> Self:
+        """Plan the donors of some pictures and bring every mask onto the plane.
+
+        Args:
+            samples: Pictures that may be scored.
+            donors: Most masks a picture is scored against beside its own.
+            seed: Seed of the plan.
+
+        Returns:
+            Plan and planes; the planes take 16 KiB a picture.
+        """
+        plan = plan_donors([sample.image_id for sample in samples], donors=donors, seed=seed)
+        planes = {sample.image_id: resize_to_plane(sample.load_mask()).astype(np.float32) for sample in samples}
+        return cls(plan, planes)
+
+    def coverage(self, image_id: str, layout: ImageTokenLayout) -> Float[np.ndarray, "masks image_tokens"]:
+        """Lay a picture's donor masks on its own tokens."""
+        donors = self.plan.donors_of(image_id)
+        if not donors:
+            return np.zeros((0, len(layout)))
+        return mask_coverage(np.stack([self.planes[donor] for donor in donors]), layout.boxes)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,10 +123,10 @@ def measure_pictures(
     responses: Sequence[Sequence[str]],
     *,
     prompt: str,
-    donor_planes: Float[np.ndarray, "masks rows columns"],
+    donors: DonorMasks,
     options: MeasurementOptions,
     batch_size: int,
-) -> list[PictureMeasurement]:
+) -> list[PictureScores | str]:
     """Score every head on some pictures against their own masks and the donors'.
 
     Args:
@@ -114,22 +134,22 @@ def measure_pictures(
         samples: The pictures.
         responses: For each picture the texts whose tokens look; their scores are averaged.
         prompt: What is asked about every picture.
-        donor_planes: Donor masks as coverage on a square image plane.
+        donors: Other pictures' masks.
         options: How attention becomes a number.
         batch_size: Responses per forward pass.
 
     Returns:
-        One measurement per picture, in order.
+        Per picture, in order, its scores, or the reason why it says nothing.
     """
     flat = [(place, text) for place, texts in enumerate(responses) for text in texts]
-    gathered: list[list[PictureMeasurement]] = [[] for _ in samples]
+    gathered: list[list[PictureScores | str]] = [[] for _ in samples]
     for start in range(0, len(flat), batch_size):
         batch = flat[start : start + batch_size]
         captured = capture_responses(
             loaded, [samples[place] for place, _ in batch], [text for _, text in batch], prompt=prompt, options=options
         )
         for (place, _), sample_capture in zip(batch, captured, strict=True):
-            gathered[place].append(measure_capture(samples[place], sample_capture, donor_planes, options))
+            gathered[place].append(measure_capture(samples[place], sample_capture, donors, options))
     return [_average(parts) for parts in gathered]
 
 
@@ -179,64 +199,59 @@ def run_capture(
 
 
 def measure_capture(
-    sample: Sample,
-    captured: CapturedSample,
-    donor_planes: Float[np.ndarray, "masks rows columns"],
-    options: MeasurementOptions,
-) -> PictureMeasurement:
-    """Score one response's maps against the picture's own mask and the donors'."""
+    sample: Sample, captured: CapturedSample, donors: DonorMasks, options: MeasurementOptions
+) -> PictureScores | str:
+    """Score one response's maps against the picture's own mask and the donors'.
+
+    Returns:
+        The scores, or the reason why the picture says nothing.
+    """
     layout = captured.layout
-    coverage = np.concatenate(
-        [mask_coverage(sample.load_mask()[None], layout.boxes), mask_coverage(donor_planes, layout.boxes)]
-    )
+    own = mask_coverage(sample.load_mask()[None], layout.boxes)
     device = captured.maps.device
-    masks = torch.from_numpy(coverage).to(device)
+    masks = torch.from_numpy(np.concatenate([own, donors.coverage(sample.image_id, layout)])).to(device)
     areas = torch.from_numpy(np.ascontiguousarray(layout.areas)).to(device)
     views = torch.from_numpy((layout.tile != WHOLE_PICTURE).astype(np.int64)).to(device)
     reason = skip_reasons(masks[:1], areas, views=views)[0]
     if reason is not None:
-        return PictureMeasurement(sample.image_id, reason)
-    maps = torch.cat([captured.maps, _baseline_maps(layout).to(device).expand(-1, captured.maps.shape[1], -1)])
+        return reason
+    maps = torch.cat([captured.maps, _baseline_maps(layout, num_heads=captured.maps.shape[1]).to(device)])
     scores = head_impact(
         maps, masks, areas, rule=options.binarization, k=options.k, quantile=options.quantile, views=views
     )
     values = scores.cpu().numpy()
     sees = captured.sees_image.cpu().numpy()
-    heads, baselines = values[:, : -len(BASELINES)], values[:, -len(BASELINES) :, 0]
-    heads = np.where(sees, heads, np.float32(np.nan))
-    return PictureMeasurement(
-        sample.image_id,
-        None,
+    heads = np.where(sees, values[:, : -len(BASELINES)], np.float32(np.nan))
+    return PictureScores(
+        image_id=sample.image_id,
         own=heads[0],
         donors=heads[1:],
+        donor_ids=donors.plan.donors_of(sample.image_id),
         sees_image=sees.astype(np.float32),
-        baselines={name: baselines[:, place] for place, name in enumerate(BASELINES)},
+        baselines={name: values[:, place - len(BASELINES), 0] for place, name in enumerate(BASELINES)},
     )
 
 
-BASELINES = ("uniform", "centre")
-"""Maps that need no model: equal attention everywhere, and attention that falls with distance to the middle."""
-
-
-def _baseline_maps(layout: ImageTokenLayout) -> Float[Tensor, "layers heads image_tokens"]:
-    """Make one map per baseline, `[baselines, 1, image_tokens]`."""
+def _baseline_maps(layout: ImageTokenLayout, *, num_heads: int) -> Float[Tensor, "layers heads image_tokens"]:
+    """Make one map per baseline, as if each were a layer whose heads agree."""
     middle = (layout.boxes[:, :2] + layout.boxes[:, 2:]) / 2
     distance = np.sqrt(((middle - 0.5) ** 2).sum(axis=1))
     maps = np.stack([np.ones(len(layout)), 1.0 - distance])
-    return torch.from_numpy(maps.astype(np.float32))[:, None, :]
+    return torch.from_numpy(maps.astype(np.float32))[:, None, :].expand(-1, num_heads, -1)
 
 
-def _average(parts: Sequence[PictureMeasurement]) -> PictureMeasurement:
+def _average(parts: Sequence[PictureScores | str]) -> PictureScores | str:
     """Average the responses of one picture; a picture that was skipped was so for every response."""
-    first = parts[0]
-    if first.skipped is not None or len(parts) == 1:
-        return first
-    with np.errstate(invalid="ignore"):
-        return PictureMeasurement(
-            first.image_id,
-            None,
-            own=np.mean([part.own for part in parts], axis=0, dtype=np.float64).astype(np.float32),
-            donors=np.mean([part.donors for part in parts], axis=0, dtype=np.float64).astype(np.float32),
-            sees_image=np.mean([part.sees_image for part in parts], axis=0).astype(np.float32),
-            baselines=first.baselines,
-        )
+    scored = [part for part in parts if isinstance(part, PictureScores)]
+    if len(scored) < 2:
+        return parts[0]
+
+    def mean(values: Sequence[np.ndarray]) -> np.ndarray:
+        return np.asarray(np.mean(values, axis=0, dtype=np.float64), dtype=np.float32)
+
+    return dataclasses.replace(
+        scored[0],
+        own=mean([part.own for part in scored]),
+        donors=mean([part.donors for part in scored]),
+        sees_image=mean([part.sees_image for part in scored]),
+    )

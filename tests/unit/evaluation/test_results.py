@@ -34,6 +34,9 @@ def test_an_unpaired_surrogate_does_not_stop_writing(tmp_path):
         pytest.param('{"image_id": "1", "prediction": "a"}', "line 1.*references", id="no references field"),
         pytest.param('{"image_id": 1, "prediction": "a", "references": ["b"]}', "must be text", id="number as id"),
         pytest.param(
+            '{"image_id": "1", "prediction": "a", "references": "b"}', "lists of text", id="references a text"
+        ),
+        pytest.param(
             '{"image_id": "1", "prediction": "a", "references": []}', "No reference for picture '1'", id="none"
         ),
         pytest.param(f"{GOOD}\n{GOOD}", "'1' comes twice", id="doubled"),

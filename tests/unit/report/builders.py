@@ -1,5 +1,6 @@
 """Tiny makers with defaults for the report's tests."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -8,7 +9,10 @@ from PIL import Image
 from headimpact.comparison.statistics import Estimate, Variances
 from headimpact.comparison.table import ComparisonRow, ComparisonTable, RunPoint
 from headimpact.comparison.verdict import Evidence, judge
+from headimpact.core.architecture import ArchitectureSummary
 from headimpact.report.examples import ExamplePicture
+from headimpact.scoring.head_scores import HeadScores
+from headimpact.selection.selection import Selection
 
 
 def example_picture(
@@ -102,3 +106,52 @@ def comparison_table(*, arms=("base", "top-k", "random", "all"), draws=(0.5, 0.6
         notes=() if has_both else ("No run of top-k was given.",),
         options={"resamples": 200, "confidence": 0.95, "identity": {"model": "embedded", "task": "where"}},
     )
+
+
+def architecture(*, layers=3, heads=4):
+    """Make a small language model's sizes."""
+    return ArchitectureSummary(
+        model_type="llava",
+        num_layers=layers,
+        num_heads=heads,
+        num_key_value_heads=2,
+        head_dim=8,
+        hidden_size=32,
+        projections={"q_proj": (32, 32), "v_proj": (32, 16)},
+        attention_path="model.language_model.layers.{layer_idx}.self_attn",
+        total_parameters=100_000,
+    )
+
+
+def statistics(own, half=0.02):
+    """Make a score's values with chance at 0.05 and p of 0.001 wherever the gap is clear."""
+    null = np.where(np.isnan(own), np.nan, 0.05)
+    gap = own - null
+    p = np.where(np.isnan(own), np.nan, np.where(gap > half, 0.001, 0.5))
+    made = {"head_impact": own, "null_mean": null, "gap": gap, "gap_low": gap - half, "gap_high": gap + half}
+    return {name: values.astype(np.float32) for name, values in {**made, "z": gap / half, "p": p, "q": p}.items()}
+
+
+def head_scores(*, own=None, twin=False, **changes):
+    """Make the scores of a small model; head 2 of layer 1 has none."""
+    own = np.array([[0.1, 0.2, 0.3, 0.04], [0.5, 0.4, np.nan, 0.05], [0.1, 0.05, 0.2, 0.05]]) if own is None else own
+    made = {
+        "score": "head_impact",
+        "values": statistics(own),
+        "layer_values": statistics(
+            np.array([row[np.isfinite(row)].mean() if np.isfinite(row).any() else np.nan for row in own])
+        ),
+        "counts": {"used": 40, "skipped": {"empty_mask": 2, "no_caption": 1}, "blind_heads": 1},
+        "architecture": architecture(layers=own.shape[0], heads=own.shape[1]),
+        "options": {"rule": "area", "layer_aggregation": "mean", "draws": 10000},
+        "provenance": {"model": "embedded", "versions": {"numpy": "2.3"}},
+        "baselines": {"uniform": 0.04, "centre": 0.06},
+    }
+    flat = np.full(own.shape, 0.07)
+    scores = HeadScores(**{**made, **changes})
+    return dataclasses.replace(scores, baseline=head_scores(own=flat)) if twin else scores
+
+
+def selection(*, strategy="top-k", layers=(1, 2), **changes):
+    """Choose layers of the small model."""
+    return Selection(strategy=strategy, layers=layers, architecture=architecture(), **changes)

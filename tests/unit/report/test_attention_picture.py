@@ -19,20 +19,26 @@ from tests.unit.report.builders import example_picture
 def test_levels_by_hand():
     boxes = np.array([[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 1, 1]], dtype=np.float64)
     levels = attention_levels(np.array([0.1, 0.3, 0.4]), boxes, (2, 2))
-    # Per area: 0.4, 1.2, 0.8.
-    assert levels == pytest.approx(np.array([[1 / 3, 1.0], [2 / 3, 2 / 3]]))
+    # Per area: 0.4, 1.2, 0.8 and 0.8, their mean 0.8; only the second lies above it.
+    assert levels == pytest.approx(np.array([[0.0, 1.0], [0.0, 0.0]]))
 
 
 def test_levels_of_overlapping_tokens_are_averaged():
-    boxes = np.array([[0, 0, 1, 1], [0, 0, 0.5, 1]], dtype=np.float64)
-    # Per area: 0.5 everywhere, 1.5 on the left; mean there 1.0.
-    levels = attention_levels(np.array([0.5, 0.75]), boxes, (2, 1))
-    assert levels == pytest.approx(np.array([[1.0, 0.5]]))
+    boxes = np.array([[0, 0, 1, 1], [0, 0, 0.5, 1], [0.5, 0, 0.75, 1]], dtype=np.float64)
+    # Per area: 0.5, 1.5, 2.0. Averaged: 1.0, 1.0, 1.25, 0.5; mean 0.9375.
+    levels = attention_levels(np.array([0.5, 0.75, 0.5]), boxes, (4, 1))
+    assert levels == pytest.approx(np.array([[0.2, 0.2, 1.0, 0.0]]))
+
+
+def test_levels_outside_all_tokens_are_zero_and_do_not_count():
+    boxes = np.array([[0, 0, 0.25, 1], [0.25, 0, 0.5, 1]], dtype=np.float64)
+    assert attention_levels(np.array([0.3, 0.1]), boxes, (4, 1)) == pytest.approx(np.array([[1.0, 0.0, 0.0, 0.0]]))
 
 
 @pytest.mark.parametrize(
     ("weights", "boxes"),
     [
+        pytest.param([0.2, 0.2], [[0, 0, 0.5, 1], [0.5, 0, 1, 1]], id="even_attention"),
         pytest.param([0.0, 0.0], [[0, 0, 0.5, 1], [0.5, 0, 1, 1]], id="no_attention"),
         pytest.param([np.nan, np.nan], [[0, 0, 0.5, 1], [0.5, 0, 1, 1]], id="head_sees_nothing"),
         pytest.param([0.5, 0.5], [[0, 0, 0, 0], [0.5, 0.5, 0.5, 0.9]], id="padding_only"),
@@ -54,8 +60,9 @@ def slow_levels(weights, boxes, size_wh):
                 for w, (x0, y0, x1, y1) in zip(weights, boxes, strict=True)
                 if (x1 - x0) * (y1 - y0) > 0 and x0 <= x < x1 and y0 <= y < y1
             ]
-            levels[row, column] = np.mean(hits) if hits else 0.0
-    return levels / levels.max() if levels.max() > 0 else levels
+            levels[row, column] = np.mean(hits) if hits else np.nan
+    above = np.nan_to_num(np.maximum(levels - np.nanmean(levels), 0.0))
+    return above / above.max()
 
 
 def test_levels_agree_with_plain_loops():

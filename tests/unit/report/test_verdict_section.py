@@ -16,11 +16,19 @@ MANY = tuple(0.5 + 0.01 * i for i in range(19))
         pytest.param(
             comparison_table(draws=MANY, answer_at=0.16, half=0.05),
             "Yes, it pays: ",
-            ["the layer that looks most at the key objects (1)", "exact match 0.75", "0.59 on average for 19 draws", "+0.16"],
+            [
+                "the layer that looks most at the key objects (1)",
+                "exact match 0.75",
+                "0.59 on average for 19 draws",
+                "+0.16",
+            ],
             id="benefit",
         ),
         pytest.param(
-            comparison_table(draws=MANY, answer_at=-0.16, half=0.05), "No, it does worse: ", ["0.59", "0.16"], id="worse"
+            comparison_table(draws=MANY, answer_at=-0.16, half=0.05),
+            "No, it does worse: ",
+            ["0.59", "0.16"],
+            id="worse",
         ),
         pytest.param(
             comparison_table(draws=MANY, answer_at=0.001, half=0.03),

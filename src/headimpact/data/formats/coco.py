@@ -89,7 +89,7 @@ def _list_pictures(instances: Record, captions: Record, layout: CocoLayout, faul
                 )
             else:
                 own[image_id] = record
-        for image_id in own.keys() & listed.keys():
+        for image_id in [image_id for image_id in own if image_id in listed]:
             first, second = listed[image_id].get("file_name"), own[image_id].get("file_name")
             if first != second:
                 what = f"File name is {second!r}, but {first!r} in {layout.name(layout.instances)}. Make them agree."
@@ -101,7 +101,8 @@ def _list_pictures(instances: Record, captions: Record, layout: CocoLayout, faul
 def _picture_paths(layout: CocoLayout, listed: Mapping[str, Record], faults: list[Fault]) -> dict[str, Path]:
     """Find the picture files; names that leave the folder, or that two pictures share, are faults."""
     name, root = layout.name(layout.instances), layout.root.resolve()
-    files = [record["file_name"] for record in listed.values() if is_clean_name(record.get("file_name"))]
+    names = [record.get("file_name") for record in listed.values()]
+    files = [file for file in names if isinstance(file, str) and is_clean(file)]
     folder = layout.picture_folder(files)
     if not folder.resolve().is_relative_to(root):
         what = f"Path leaves the data folder: it is a link to {str(folder.resolve())!r}. Put the pictures inside."
@@ -122,11 +123,6 @@ def _picture_paths(layout: CocoLayout, listed: Mapping[str, Record], faults: lis
         owners[path] = image_id
         paths[image_id] = path
     return paths
-
-
-def is_clean_name(name: object) -> bool:
-    """Tell whether a listed file name is a harmless text."""
-    return isinstance(name, str) and is_clean(name)
 
 
 def _group_objects(

@@ -38,7 +38,7 @@ class CiderD:
         references = {index: list(texts) for index, texts in enumerate(tokenized.references)}
         candidates = {index: [text] for index, text in enumerate(tokenized.candidates)}
         _, scores = Cider().compute_score(references, candidates)
-        return as_mean_parts(scores)
+        return as_mean_parts(scores.tolist())
 
     def reduce(self, sums: PartSums) -> Float[np.ndarray, " resamples"]:
         """Give the mean."""

@@ -66,7 +66,7 @@ def render_attention(example: ExamplePicture, name: str, head: tuple[int, int], 
         label: What a screen reader says; also the tooltip.
 
     Returns:
-        An `<svg>`; colours run to the map's own highest value.
+        An `<svg>`; colours run from an even share of attention to the map's own highest value.
     """
     width, height = example.thumbnail.size
     weights = example.maps[head[0], head[1]].astype(np.float64)
@@ -81,9 +81,11 @@ def render_attention(example: ExamplePicture, name: str, head: tuple[int, int], 
 def attention_levels(
     weights: Float[np.ndarray, " image_tokens"], boxes: TokenBoxes, size_wh: tuple[int, int]
 ) -> Float[np.ndarray, "height width"]:
-    """Lay attention out on the picture: weight per area, averaged where tokens overlap, highest = 1.
+    """Lay attention out on the picture: how far each place gets more than an even share, the most = 1.
 
-    A pixel belongs to a token if its middle lies in the token's rectangle.
+    Attention is taken per area, averaged where tokens overlap, and its mean over the places that tokens cover is
+    taken off, so that a head that looks everywhere alike shows nothing. A pixel belongs to a token if its middle
+    lies in the token's rectangle.
 
     Args:
         weights: Attention to each image token; NaN counts as none.
@@ -91,12 +93,12 @@ def attention_levels(
         size_wh: Width and height of the result in pixels.
 
     Returns:
-        Levels in [0, 1]; zero where no token lies, and everywhere for a map of zeros.
+        Levels in [0, 1]; zero where no token lies and where attention is at or below its mean.
 
     Example:
-        >>> boxes = np.array([[0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]])
-        >>> attention_levels(np.array([0.2, 0.1]), boxes, (2, 1))
-        array([[1. , 0.5]])
+        >>> boxes = np.array([[0.0, 0.0, 0.25, 1.0], [0.25, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]])
+        >>> attention_levels(np.array([0.5, 0.3, 0.2]), boxes, (4, 1))
+        array([[1. , 0.2, 0. , 0. ]])
     """
     width, height = size_wh
     total, covered = np.zeros((height, width)), np.zeros((height, width))
@@ -109,9 +111,12 @@ def attention_levels(
         top, bottom = np.searchsorted(y_middle, [y0, y1])
         total[top:bottom, left:right] += weight / area
         covered[top:bottom, left:right] += 1.0
+    if not covered.any():
+        return total
     levels = np.divide(total, covered, out=np.zeros_like(total), where=covered > 0)
-    highest = float(levels.max())
-    return levels / highest if highest > 0 else levels
+    above = np.where(covered > 0, np.maximum(levels - levels[covered > 0].mean(), 0.0), 0.0)
+    highest = float(above.max())
+    return above / highest if highest > 1e-9 * float(levels.max()) else np.zeros_like(above)
 
 
 def outline_path(mask: ObjectMask) -> str:

@@ -52,4 +52,4 @@ def _choice(selection: Selection) -> Choice:
     share = wording.percent(selection.trainable_share())
     targets = json.dumps(list(selection.target_module_names()), indent=1)
     title = f"Chosen layers ({selection.strategy}): {size}, {cost} ({share} of the model) at r = {selection.r}"
-    return Choice(title, f"layers: {wording.listed(selection.layers, join=' ')}", targets)
+    return Choice(title, f"layers: {wording.listed(selection.layers, join=' ')}", targets, selection.notes)

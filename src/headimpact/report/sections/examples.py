@@ -21,9 +21,9 @@ def example_intro(examples: Sequence[ExamplePicture]) -> str:
     if not examples:
         return ""
     return (
-        "Attention from the words of the response to the picture, averaged over the words; bright is high, each map "
-        "on its own scale. The line in light blue is the outline of the key object. The heads were ranked over all "
-        "scored pictures, of which these are a few."
+        "Attention from the words of the response to the picture, averaged over the words. Colour marks the places "
+        "that get more than an even share, the brightest the most; each map has its own scale. The light blue line is "
+        "the outline of the key object. The heads were ranked over all scored pictures, of which these are a few."
     )
 
 

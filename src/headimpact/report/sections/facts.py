@@ -10,20 +10,23 @@ from headimpact.scoring.head_scores import HeadScores
 from headimpact.selection.selection import Selection
 
 
-def score_facts(scores: HeadScores, *, run: str) -> tuple[FactTable, ...]:
-    """List a scoring run's samples, options, architecture and provenance."""
+def score_facts(scores: HeadScores, *, run: str, provenance: Mapping[str, Any]) -> tuple[FactTable, ...]:
+    """List a scoring run's pictures, options, architecture and provenance, that of its folder included."""
     where = f" ({run})" if run else ""
     skipped = scores.counts.get("skipped", {})
     reasons = [f"{wording.whole(count)} because {wording.reason(name)}" for name, count in skipped.items() if count]
-    samples = (
-        ("Used", wording.plural(scores.counts["used"], "sample")),
+    samples = [
+        ("Scored", wording.plural(scores.counts["used"], "picture")),
         ("Left out", wording.listed(reasons) if reasons else "none"),
-    )
+    ]
+    blind = scores.counts.get("blind_heads", 0)
+    if blind:
+        samples.append(("Heads without a score", wording.whole(blind)))
     return (
-        FactTable(f"Samples scored{where}", samples),
+        FactTable(f"Pictures{where}", tuple(samples)),
         named_facts(f"How they were scored{where}", scores.options),
         named_facts(f"Model{where}", {k: v for k, v in scores.architecture.to_json().items() if k not in _LONG}),
-        named_facts(f"Where the scores come from{where}", scores.provenance),
+        named_facts(f"Where the scores come from{where}", {**scores.provenance, **provenance}),
     )
 
 

@@ -19,9 +19,10 @@ from headimpact.report.sections.facts import (
 )
 from headimpact.report.sections.quotes import quotes
 from headimpact.report.sections.verdict import comparison_verdict, other_verdict, score_verdict
+from headimpact.scoring.head_scores import HeadScores
 
 TITLE = "Which layers look at the key objects, and does tuning them pay?"
-SCORES_TITLE = "Which heads look at the key objects?"
+SCORES_TITLE = "Does this model look at the key objects?"
 
 
 def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
@@ -34,8 +35,8 @@ def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
     Returns:
         The page; sections whose stage is missing are empty.
     """
-    scored = [run for run in runs if run.scores is not None]
-    compared = [run for run in runs if run.comparison is not None]
+    scored = [(run, run.scores) for run in runs if run.scores is not None]
+    compared = [(run.name, run.comparison) for run in runs if run.comparison is not None]
     tables = (selection_table(runs), tuning_table(runs), evaluation_table(runs) if compared else None)
     return Page(
         title=title or (TITLE if compared or not scored else SCORES_TITLE),
@@ -43,12 +44,13 @@ def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
         run_count=wording.plural(len(runs), "run folder"),
         subject=_subject(runs),
         verdicts=_verdicts(runs),
-        warnings=tuple(dict.fromkeys(text for run in scored for text in run.scores.warnings)),
+        warnings=tuple(dict.fromkeys(text for _, scores in scored for text in scores.warnings)),
         choices=choices(runs),
-        scores=tuple(_score_part(run, runs, f"p{i}", alone=len(scored) == 1) for i, run in enumerate(scored)),
-        comparisons=tuple(
-            comparison_part(run.comparison, run="" if len(compared) == 1 else run.name) for run in compared
+        scores=tuple(
+            _score_part(run, scores, runs, prefix=f"p{i}", alone=len(scored) == 1)
+            for i, (run, scores) in enumerate(scored)
         ),
+        comparisons=tuple(comparison_part(table, run="" if len(compared) == 1 else name) for name, table in compared),
         evaluation_table=None if compared else evaluation_table(runs),
         quotes=quotes(runs),
         facts=_facts(runs),
@@ -56,22 +58,23 @@ def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
     )
 
 
-def _score_part(run: RunFiles, runs: Sequence[RunFiles], prefix: str, *, alone: bool) -> ScorePart:
+def _score_part(run: RunFiles, scores: HeadScores, runs: Sequence[RunFiles], *, prefix: str, alone: bool) -> ScorePart:
     """Describe one scoring run."""
-    scores = run.scores
     chosen = chosen_layers(runs, num_layers=scores.architecture.num_layers)
+    said_above = not any(other.comparison is not None for other in runs)
+    looking = [] if said_above else [score_section.looking_heads(scores)]
     return ScorePart(
         run="" if alone else run.name,
-        summary=f"{score_section.looking_heads(scores)} {score_section.strongest_head(scores)}",
+        summary=" ".join([*looking, score_section.summary(scores)]),
         panels=score_section.head_panels(scores, chosen_layers=chosen),
         map_caption=score_section.map_caption(scores, chosen_layers=chosen),
         head_table=score_section.head_table(scores),
         bars=score_section.layer_bars(scores, chosen_layers=chosen),
         bar_legend=score_section.bar_legend(scores, chosen_layers=chosen),
-        bar_caption=score_section.BAR_CAPTION,
+        bar_caption=score_section.bar_caption(scores),
         layer_table=score_section.layer_table(scores, chosen_layers=chosen),
         example_intro=example_intro(run.examples),
-        examples=example_views(run.examples, scores.values["head_impact"], prefix=prefix),
+        examples=example_views(run.examples, scores.values[scores.score], prefix=prefix),
     )
 
 
@@ -104,7 +107,7 @@ def _subject(runs: Sequence[RunFiles]) -> tuple[tuple[str, str], ...]:
     for run in runs:
         if run.scores is not None:
             found.setdefault("model", wording.fact(run.scores.provenance.get("model")))
-            found.setdefault("scored", wording.plural(run.scores.counts["used"], "sample"))
+            found.setdefault("scored", wording.plural(run.scores.counts["used"], "picture"))
         if run.comparison is not None:
             identity = run.comparison.options.get("identity", {})
             found.setdefault("model", wording.fact(identity.get("model")))
@@ -117,10 +120,10 @@ def _subject(runs: Sequence[RunFiles]) -> tuple[tuple[str, str], ...]:
 
 def _facts(runs: Sequence[RunFiles]) -> tuple[FactTable, ...]:
     """List options, counts and provenance of every stage."""
-    scored = [run for run in runs if run.scores is not None]
+    scored = [(run, run.scores) for run in runs if run.scores is not None]
     tables: list[FactTable] = []
-    for run in scored:
-        tables += score_facts(run.scores, run="" if len(scored) == 1 else run.name)
+    for run, scores in scored:
+        tables += score_facts(scores, run="" if len(scored) == 1 else run.name, provenance=run.provenance)
     tuned = next((run.tuning for run in runs if run.tuning is not None), None)
     if tuned is not None:
         tables.append(named_facts("How layers were tuned", tuned.get("options", {})))
