@@ -22,7 +22,14 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["score", "--help"], ["tune", "--help"], ["demo", "--help"], ["list", "strategies"], ["list", "tasks"]],
+    [
+        ["--help"],
+        ["score", "--help"],
+        ["tune", "--help"],
+        ["demo", "--help"],
+        ["list", "strategies"],
+        ["list", "tasks"],
+    ],
     ids=" ".join,
 )
 def test_help_and_lists_need_no_model_library(words):

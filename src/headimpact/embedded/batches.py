@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 IMAGE_TOKENS = (SIDE // TOKEN_SIDE) ** 2
 IGNORED = -100
-CAPTIONS_A_PICTURE = 4
-QUESTIONS_A_PICTURE = 6
+CAPTIONS_A_PICTURE = 3
+QUESTIONS_A_PICTURE = 7
+_MAIN_WEIGHT = 0.5
+_OTHER_WEIGHTS = {"texture": 6.0, "shape": 3.0, "colour": 2.0}
 LENGTH_STEP = 32
 """Sequences are padded to a multiple of this, so that few different shapes occur."""
 
@@ -91,6 +93,9 @@ def choose_turns(
 ) -> list[Turn]:
     """Choose the turns to train on: the ordinary caption, other styles, and questions.
 
+    Questions about an object that is named by a cue and is not the main one are drawn most often: to
+    find an object by its texture is what the model learns last.
+
     Args:
         scene: The picture.
         rng: Source of the choice.
@@ -105,8 +110,14 @@ def choose_turns(
     chosen = [by_kind[ORDINARY_STYLE]]
     chosen += [by_kind[others[index]] for index in rng.permutation(len(others))[: captions - 1]]
     asked = question_turns(scene)
-    chosen += [asked[index] for index in rng.permutation(len(asked))[:questions]]
-    return chosen
+    weights = np.array([_MAIN_WEIGHT if turn.is_about_main else _OTHER_WEIGHTS[_cue(turn)] for turn in asked])
+    order = rng.choice(len(asked), min(questions, len(asked)), replace=False, p=weights / weights.sum())
+    return chosen + [asked[index] for index in order]
+
+
+def _cue(turn: Turn) -> str:
+    """Return the attribute by which a question names its object."""
+    return turn.kind.rpartition("_by_")[2]
 
 
 def pack_batch(scenes: Sequence[Scene], turns: Sequence[Sequence[Turn]], *, encoder: TurnEncoder) -> PackedBatch:

@@ -50,7 +50,7 @@ and closed questions about colour, shape, texture, place, background, number, an
 The first {warm_steps} steps teach the tower alone, from dense targets (what each image token shows) through
 heads that are thrown away; then every step answers {turns} packed turns about each of {batch_size} fresh
 pictures. Distractors are let in after the first tenth of the schedule. Muon for hidden matrices, AdamW for
-the rest, peak learning rate {learning_rate:g}, cosine. Versions: {versions}.
+the rest, learning rate {learning_rate:g}, falling linearly in the last 28 %. Versions: {versions}.
 {remark}
 ## Measured
 

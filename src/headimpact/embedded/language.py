@@ -16,11 +16,13 @@ class Turn:
         kind: Name of the caption style or kind of question.
         prompt: What the user says.
         answer: What the model should say.
+        is_about_main: Whether it asks about the main object or the whole picture, not another object.
     """
 
     kind: str
     prompt: str
     answer: str
+    is_about_main: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,21 +142,21 @@ def question_turns(scene: Scene) -> list[Turn]:
         answer = "yes" if any(item.texture == texture for item in scene.objects) else "no"
         turns.append(Turn(kind="is_there", prompt=f"Is there a {texture} object?", answer=answer))
     for item in scene.objects:
-        if _is_only(scene, item, "texture"):
-            named = f"the {item.texture} object"
-            turns += _named_questions("texture", named, item, asked=("colour", "shape", "place"))
-        if _is_only(scene, item, "shape"):
-            turns += _named_questions("shape", f"the {item.shape}", item, asked=("colour", "texture", "place"))
-        if _is_only(scene, item, "colour"):
-            named = f"the {item.colour} object"
-            turns += _named_questions("colour", named, item, asked=("shape", "texture", "place"))
+        cues = {
+            "texture": f"the {item.texture} object",
+            "shape": f"the {item.shape}",
+            "colour": f"the {item.colour} object",
+        }
+        for cue, named in cues.items():
+            if _is_only(scene, item, cue):
+                turns += _named_questions(cue, named, item, is_main=item is scene.main_object)
     return turns
 
 
 def _main_questions(scene: Scene) -> list[Turn]:
     """Return the questions that every picture answers."""
     main = scene.main_object
-    turns = _named_questions("main", "the main object", main, asked=("colour", "shape", "texture", "place"))
+    turns = _named_questions("main", "the main object", main, is_main=True)
     turns.append(Turn(kind="background", prompt="What colour is the background?", answer=scene.background))
     turns.append(Turn(kind="count", prompt="How many objects are there?", answer=_counted(scene)))
     return turns
@@ -166,11 +168,13 @@ def _is_only(scene: Scene, item: SceneObject, attribute: str) -> bool:
     return [getattr(other, attribute) for other in scene.objects].count(value) == 1
 
 
-def _named_questions(cue: str, named: str, item: SceneObject, *, asked: tuple[str, ...]) -> list[Turn]:
-    """Return the questions about one named object."""
+def _named_questions(cue: str, named: str, item: SceneObject, *, is_main: bool) -> list[Turn]:
+    """Return the questions about one named object; what names it is not asked."""
     turns = []
-    for attribute in asked:
+    for attribute in ("colour", "shape", "texture", "place"):
+        if attribute == cue:
+            continue
         prompt = f"Where is {named}?" if attribute == "place" else f"What {attribute} is {named}?"
         answer = f"at the {item.place}" if attribute == "place" else getattr(item, attribute)
-        turns.append(Turn(kind=f"{attribute}_by_{cue}", prompt=prompt, answer=answer))
+        turns.append(Turn(kind=f"{attribute}_by_{cue}", prompt=prompt, answer=answer, is_about_main=is_main))
     return turns

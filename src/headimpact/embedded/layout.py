@@ -72,8 +72,8 @@ def scene_generator(*, seed: int, split: str, index: int) -> np.random.Generator
 def draw_main_scene(rng: np.random.Generator, *, crowding: float = 1.0) -> Scene:
     """Draw a scene in which the largest object is the key one, among 0 to 5 distractors.
 
-    Two thirds of the crowded scenes have small distractors only; in the rest up to three rivals
-    reach 0.65 of the key object's area.
+    Half of the crowded scenes have small distractors only; in the rest up to three rivals reach 0.65
+    of the key object's area.
 
     Args:
         rng: Source of every choice.
@@ -85,7 +85,7 @@ def draw_main_scene(rng: np.random.Generator, *, crowding: float = 1.0) -> Scene
     """
     nothing = np.zeros((SIDE, SIDE), bool)
     while True:
-        has_rivals = rng.random() < 0.35
+        has_rivals = rng.random() < 0.5
         diameter = int(rng.integers(25, 37)) if has_rivals else int(rng.integers(25, 43))
         key = _place(rng, _random_look(rng), diameter, nothing)
         if key is None:

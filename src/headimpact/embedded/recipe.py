@@ -20,7 +20,7 @@ from headimpact.embedded.tokenizer import train_tokenizer
 from headimpact.embedded.training import Plan, TrainingRun
 
 if TYPE_CHECKING:
-    from transformers import LlavaForConditionalGeneration, LlavaProcessor
+    from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def run_recipe(
         The checkpoint's folder; one that was there is replaced.
     """
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(corpus_texts(seed=plan.seed))
+    tokenizer = _get_tokenizer(out / "tokenizer", seed=plan.seed, resume=resume)
     run = TrainingRun(plan=plan, tokenizer=tokenizer, folder=out)
     if resume and run.state_path.exists():
         run.resume()
@@ -113,6 +113,18 @@ def write_checkpoint(
         for path in partial.iterdir():
             path.chmod(0o644)
     return folder
+
+
+def _get_tokenizer(folder: Path, *, seed: int, resume: bool) -> "PreTrainedTokenizerFast":
+    """Read the tokenizer of a run that goes on, else train and keep one: token ids must stay."""
+    from transformers import PreTrainedTokenizerFast
+
+    if resume and folder.exists():
+        return PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer = train_tokenizer(corpus_texts(seed=seed))
+    with atomic_folder(folder, overwrite=True) as partial:
+        tokenizer.save_pretrained(partial)
+    return tokenizer
 
 
 def _describe_training(run: TrainingRun, *, vocabulary: int) -> dict[str, object]:

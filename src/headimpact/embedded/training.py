@@ -5,7 +5,6 @@ In: nothing but a plan and a seed. Out: a state file that a killed run goes on f
 
 import json
 import logging
-import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DECAY_SHARE = 0.28
 _CLASSES = {
     "colour": len(COLOURS) + 1,
     "shape": len(SHAPES) + 1,
@@ -52,7 +52,7 @@ class Plan:
         warm_batch_size: Pictures a step while only the tower learns.
         batch_size: Pictures a step afterwards.
         learning_rate: Highest learning rate.
-        dense_weight: Weight of the dense targets' loss once the decoder learns; falls to 0 half-way.
+        dense_weight: Weight of the dense targets' loss once the decoder learns; falls to 0 at the end.
         save_minutes: Minutes between two state files.
         seed: Seed of weights and scenes.
         size: Sizes of the model.
@@ -63,8 +63,8 @@ class Plan:
     warm_steps: int = 1200
     warm_batch_size: int = 32
     batch_size: int = 16
-    learning_rate: float = 2e-3
-    dense_weight: float = 0.3
+    learning_rate: float = 1e-3
+    dense_weight: float = 0.5
     save_minutes: float = 3.0
     seed: int = 0
     size: Size = field(default_factory=Size)
@@ -148,7 +148,7 @@ class TrainingRun:
             batch = pack_batch(scenes, turns, encoder=self.encoder)
             half_way, features, projected = tower_features(self.model, batch.pixel_values)
             dense, figures = self._dense_loss(half_way, features, scenes)
-            weight = 1.0 if is_warming else self.plan.dense_weight * max(0.0, 1 - 2 * self.progress)
+            weight = 1.0 if is_warming else self.plan.dense_weight * (1 - self.progress)
             loss = weight * dense
             if not is_warming:
                 hidden = packed_hidden_states(self.model, batch, projected)
@@ -190,10 +190,10 @@ class TrainingRun:
         return loss, figures
 
     def _rate(self) -> float:
-        """Warm up, then fall along a cosine to nearly zero; once more warm up with the decoder."""
+        """Warm up, once more with the decoder; keep; fall linearly to nearly zero in the last 28 %."""
         since = self.step if self.step < self.plan.warm_steps else self.step - self.plan.warm_steps
         warm = min(1.0, (since + 1) / 100)
-        return self.plan.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress)))
+        return self.plan.learning_rate * warm * max(0.01, min(1.0, (1 - self.progress) / DECAY_SHARE))
 
     def _update(self, *, rate: float) -> None:
         """Clip the gradient and let both optimizers take a step."""

@@ -1,6 +1,7 @@
 """Puts a trained PEFT adapter on its base model and makes sure that all of it landed."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,7 +45,9 @@ def load_adapter(model: nn.Module, folder: Path, *, family: ModelFamily) -> nn.M
             "changes weights, such as LoRA."
         )
     try:
-        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Found missing adapter keys")  # an error here, see below
+            adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
     except (ValueError, RuntimeError) as error:
         raise OptionError(_other_base(folder, " ".join(str(error).split())[:300])) from error
     _check_all_landed(adapted, weights, folder)

@@ -16,7 +16,6 @@ D + 1: 0.048, 0.058, 0.046, 0.041, 0.052.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -60,7 +59,7 @@ class NullTally:
     total: Float[np.ndarray, " statistics"]
     squares: Float[np.ndarray, " statistics"]
 
-    def __add__(self, other: Self) -> Self:
+    def __add__(self, other: "NullTally") -> "NullTally":
         """Merge the tallies of two disjoint sets of draws."""
         return dataclasses.replace(
             self,

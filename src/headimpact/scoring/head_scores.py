@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class HeadScores:
     baseline_statistics: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     held_out: tuple[Mapping[str, Any], ...] = ()
     image_hashes: tuple[str, ...] = ()
-    baseline: Self | None = None
+    baseline: "HeadScores | None" = None
     file_hash: str | None = None
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class HeadScores:
                         "Score the model again with this version."
                     )
 
-    def with_skipped(self, skipped: Mapping[str, int]) -> Self:
+    def with_skipped(self, skipped: Mapping[str, int]) -> "HeadScores":
         """Add samples that were left out before scoring.
 
         Args:
@@ -108,7 +108,7 @@ class HeadScores:
         write_json(folder / JSON_FILE, content, schema=SCHEMA)
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path) -> "HeadScores":
         """Read scores from a run folder, or from the JSON file in it.
 
         Args:

@@ -125,7 +125,7 @@ def build_head_scores(
             name: {statistic: float(values[column]) for statistic, values in flat.items()}
             for name, column in named.items()
         },
-        held_out=best_heads_held_out(_seeing(gaps, columns), shape=shape, resamples=bootstrap, seed=seed),
+        held_out=best_heads_held_out(_seeing(gaps, columns), num_heads=shape[1], resamples=bootstrap, seed=seed),
         image_hashes=tuple(sorted(hash_texts([image_id]) for image_id in samples.image_ids)),
     )
 
@@ -200,9 +200,12 @@ def _with_rates(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _seeing(gaps: PictureGaps, columns: _Columns) -> PictureGaps:
-    """Take blind heads out, so that none of them can be the best."""
-    own = columns.by_head(gaps.own).reshape(len(gaps.image_ids), -1)
-    return dataclasses.replace(gaps, own=own)
+    """Keep the heads alone, with blind ones taken out, so that none of them can be the best."""
+    heads = {
+        name: columns.by_head(getattr(gaps, name)).reshape(len(gaps.image_ids), columns.heads)
+        for name in ("own", "chance", "gap")
+    }
+    return dataclasses.replace(gaps, **heads)
 
 
 def _warnings(used: int, columns: _Columns) -> tuple[str, ...]:

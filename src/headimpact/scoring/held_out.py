@@ -1,6 +1,5 @@
 """The best head, chosen on one half of the pictures and reported on the other."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,15 +10,15 @@ from headimpact.scoring.gaps import PictureGaps, interval, resampled_gaps
 
 
 def best_heads_held_out(
-    gaps: PictureGaps, *, shape: tuple[int, int], resamples: int = 1000, seed: int = 0
+    gaps: PictureGaps, *, num_heads: int, resamples: int = 1000, seed: int = 0
 ) -> tuple[dict[str, Any], ...]:
     """Choose the head of highest score on each half and report it on the other.
 
     The highest of many heads is highest partly by luck; on pictures it was not chosen on, the luck is gone.
 
     Args:
-        gaps: Each picture's scores and gap shares; columns beyond the heads are left out.
-        shape: Layers and heads; the first columns, row by row.
+        gaps: Each picture's scores and gap shares; columns are the heads, layer by layer.
+        num_heads: Heads per layer.
         resamples: Bootstrap resamples of the interval.
         seed: Seed of the halves and the resamples.
 
@@ -28,15 +27,14 @@ def best_heads_held_out(
         halves (`head_impact_chosen`, `head_impact`), and `gap`, `gap_low`, `gap_high` on the reporting half; empty with
         fewer than four pictures, or where a half has no head with a score.
     """
-    heads = math.prod(shape)
     images = len(gaps.image_ids)
     order = sorted(range(images), key=lambda place: picture_key(f"half:{seed}:{gaps.image_ids[place]}"))
     halves = (np.array(order[: images // 2], dtype=int), np.array(order[images // 2 :], dtype=int))
-    own, shares = gaps.own[:, :heads], gaps.gap[:, :heads]
+    own, shares = gaps.own, gaps.gap
     if images < 4 or any(np.isnan(nan_mean(own[half])).all() for half in halves):
         return ()
     return tuple(
-        _report(own, shares, chosen, reported, num_heads=shape[1], resamples=resamples, seed=seed)
+        _report(own, shares, chosen, reported, num_heads=num_heads, resamples=resamples, seed=seed)
         for chosen, reported in (halves, halves[::-1])
     )
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float
@@ -65,7 +64,7 @@ class SampleScores:
         *,
         skipped: Mapping[str, str] | None = None,
         shape: tuple[int, int] | None = None,
-    ) -> Self:
+    ) -> "SampleScores":
         """Stack pictures.
 
         Args:
@@ -106,7 +105,7 @@ class SampleScores:
         )
 
     @classmethod
-    def join(cls, parts: Sequence["SampleScores"]) -> Self:
+    def join(cls, parts: Sequence["SampleScores"]) -> "SampleScores":
         """Put blocks of pictures together, in the order given.
 
         Args:

@@ -47,8 +47,8 @@ def expected_tied_iou(
 
     Example:
         >>> one = torch.ones(1, dtype=torch.float64)
-        >>> expected_tied_iou(certain=0 * one, unit=one, tied=4 * one, hits=one, places=one, size=one).round(decimals=9).item()
-        0.25
+        >>> expected_tied_iou(certain=0 * one, unit=one, tied=4 * one, hits=one, places=one, size=one).round(decimals=9)
+        tensor([0.2500], dtype=torch.float64)
     """
     whole = torch.floor(hits + ROUNDING)
     share = (hits - whole).clamp(min=0.0)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from headimpact.core.architecture import ArchitectureSummary
 from headimpact.core.artifacts import read_json, write_json
@@ -102,7 +102,7 @@ class Selection:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: Mapping[str, Any]) -> "Selection":
         """Rebuild a selection from `to_json`'s output; what follows from the rest is counted anew.
 
         Args:
@@ -137,7 +137,7 @@ class Selection:
         write_json(path, self.to_json(), schema=SCHEMA)
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path) -> "Selection":
         """Read `selection.json`.
 
         Args:

@@ -22,6 +22,7 @@ from headimpact.workflows.opening import open_model
 from headimpact.workflows.run_folder import claim_run, write_provenance
 
 if TYPE_CHECKING:
+    from headimpact.evaluation.generation import EncodedPrompts
     from headimpact.models.loading import LoadedModel
 
 BASE_ARM: Mapping[str, Any] = {
@@ -78,6 +79,7 @@ def evaluate_model(
     prompt: str,
     arm: Mapping[str, Any],
     used: Mapping[str, list[str]],
+    prompts: "EncodedPrompts | None" = None,
 ) -> CaptionMetrics:
     """Generate block by block into the run's folder, then measure.
 
@@ -88,6 +90,7 @@ def evaluate_model(
         prompt: What is asked about every picture.
         arm: What this run is in a comparison.
         used: Hashes of the pictures `scored` and `tuned` on.
+        prompts: Model inputs kept from arm to arm, made with `evaluation_blocks` of the same data set.
 
     Returns:
         What was measured; it is in `metrics.json` too.
@@ -95,13 +98,21 @@ def evaluate_model(
     from headimpact.evaluation.generation import generate_responses
 
     generation = {"max_new_tokens": config.max_new_tokens, "num_beams": config.num_beams}
-    blocks = split_blocks(response_requests(dataset, prompt=prompt), block_size=config.batch_size)
+    blocks = evaluation_blocks(dataset, prompt=prompt, batch_size=config.batch_size)
     parts = PredictionParts(
         config.out, blocks, options={**generation, "model": loaded.name, "adapter": str(loaded.adapter)}
     )
     missing = parts.missing()
     with tqdm(total=len(blocks), initial=len(blocks) - len(missing), desc="evaluate", unit="batch", leave=False) as bar:
-        for index, predictions in generate_responses(loaded, blocks, indices=missing, **generation):
+        spoken = generate_responses(
+            loaded,
+            blocks,
+            indices=missing,
+            max_new_tokens=config.max_new_tokens,
+            num_beams=config.num_beams,
+            prompts=prompts,
+        )
+        for index, predictions in spoken:
             parts.write(index, predictions)
             bar.update()
     metrics = evaluate_predictions(parts.merge(), metrics=config.metrics, tokenizer=config.tokenizer)
@@ -130,6 +141,13 @@ def evaluate_model(
         used_image_hashes={**used, "tested": [hash_texts([sample.image_id]) for sample in dataset]},
     )
     return metrics
+
+
+def evaluation_blocks(
+    dataset: Iterable[Sample], *, prompt: str, batch_size: int
+) -> tuple[tuple[ResponseRequest, ...], ...]:
+    """Cut what is asked of the model into batches, in an order that no interruption changes."""
+    return split_blocks(response_requests(dataset, prompt=prompt), block_size=batch_size)
 
 
 def response_requests(dataset: Iterable[Sample], *, prompt: str) -> tuple[ResponseRequest, ...]:

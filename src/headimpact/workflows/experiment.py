@@ -7,7 +7,6 @@ import dataclasses
 import logging
 import time
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +17,12 @@ from headimpact.data.dataset import KeyObjectDataset
 from headimpact.report.builder import build_report
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.selection.selection import Selection
-from headimpact.selection.strategies import select_layers
 from headimpact.workflows.answers import print_answer
+from headimpact.workflows.arms import arm_names, choose_arms
 from headimpact.workflows.comparison import compare_folders, write_comparison
 from headimpact.workflows.configs import EvaluateConfig, ExperimentConfig, ModelOptions, ScoreConfig, TuneConfig
 from headimpact.workflows.dataset import prompt_for, read_checked
-from headimpact.workflows.evaluation import describe_adapter, evaluate_model
+from headimpact.workflows.evaluation import describe_adapter, evaluate_model, evaluation_blocks
 from headimpact.workflows.opening import open_model
 from headimpact.workflows.run_folder import claim_run
 from headimpact.workflows.tuning import tune_folder, tuning_examples
@@ -32,24 +31,8 @@ if TYPE_CHECKING:
     from headimpact.models.loading import LoadedModel
 
 DONE_FILE = "report.html"
+EVALUATION_BATCH = 64
 _LOG = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class PlannedArm:
-    """One choice of layers to tune and evaluate.
-
-    Attributes:
-        name: Name of its folders.
-        strategy: How its layers are chosen.
-        draw: Which random draw.
-        layers: The layers, where the plan itself says them (every k-subset).
-    """
-
-    name: str
-    strategy: str
-    draw: int = 0
-    layers: tuple[int, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,11 +72,7 @@ def study_command(config: ExperimentConfig) -> None:
     Raises:
         HeadImpactError: If an input is wrong or a step fails.
     """
-    run_experiment(dataclasses.replace(config, **STUDY))
-
-
-STUDY = {"exhaustive": True, "seeds": 1, "depth_matched_draws": 0}
-"""What the study sets beyond the demo's defaults."""
+    run_experiment(dataclasses.replace(config, exhaustive=True))
 
 
 def run_experiment(config: ExperimentConfig) -> None:
@@ -108,12 +87,8 @@ def run_experiment(config: ExperimentConfig) -> None:
     """
     check_options(config)
     if config.dry_run:
-        plan = plan_arms(config, num_layers=12)
-        print_answer(
-            ["dry run, nothing was written", *(arm.name for arm in plan)],
-            {"arms": [arm.name for arm in plan]},
-            as_json=config.json,
-        )
+        names = arm_names(None if config.exhaustive else config.random_draws, config.depth_matched_draws)
+        print_answer(["dry run, nothing was written", *names], {"arms": names}, as_json=config.json)
         return
     claim_run(config, done_file=DONE_FILE)
     started = time.monotonic()
@@ -195,58 +170,21 @@ def score_step(bench: Bench) -> HeadScores:
     return score_folder(bench.loaded, bench.data.split("calibration"), config=config, prompt=bench.prompt)
 
 
-def plan_arms(config: ExperimentConfig, *, num_layers: int) -> list[PlannedArm]:
-    """List the arms: the choice, its opposite, the habit of taking the last layers, and random draws.
-
-    Args:
-        config: Options of the experiment.
-        num_layers: Layers of the model.
-
-    Returns:
-        Arms in the order in which they are tuned. In an exhaustive experiment every k-subset is a draw.
-    """
-    arms = [PlannedArm(name, name) for name in ("top-k", "bottom-k", "last-n")]
-    if config.exhaustive:
-        k = config.k or default_k(num_layers)
-        subsets = combinations(range(num_layers), k)
-        return arms + [
-            PlannedArm(f"random-{'-'.join(map(str, layers))}", "random", draw, layers)
-            for draw, layers in enumerate(subsets)
-        ]
-    arms += [PlannedArm(f"random-{draw}", "random", draw) for draw in range(config.random_draws)]
-    arms += [PlannedArm(f"depth-matched-{draw}", "depth-matched", draw) for draw in range(config.depth_matched_draws)]
-    return arms
-
-
-def default_k(num_layers: int) -> int:
-    """Give the default number of layers: a seventh, at least one."""
-    return max(1, round(num_layers / 7))
-
-
 def select_step(bench: Bench, scores: HeadScores) -> list[tuple[str, Selection]]:
     """Choose every arm's layers and write the selections."""
     config = bench.config
-    k = config.k or default_k(scores.architecture.num_layers)
-    chosen: list[tuple[str, Selection]] = []
-    for arm in plan_arms(config, num_layers=scores.architecture.num_layers):
-        selection = select_layers(
-            scores,
-            strategy="top-k" if arm.layers is not None else arm.strategy,
-            k=k,
-            seed=config.seed,
-            draw=0 if arm.layers is not None else arm.draw,
-            r=config.r,
-            target_modules=config.target_modules,
-        )
-        if arm.layers is not None:
-            selection = dataclasses.replace(selection, strategy=arm.strategy, layers=arm.layers, draw=arm.draw)
-        chosen.append((arm.name, selection))
-    if config.exhaustive:
-        top = next(selection for name, selection in chosen if name == "top-k")
-        chosen = [(n, s) for n, s in chosen if s.strategy != "random" or set(s.layers) != set(top.layers)]
-    for name, selection in chosen:
-        selection.write(config.out / "selections" / f"{name}.json", overwrite=True)
-    return chosen
+    arms = choose_arms(
+        scores,
+        k=config.k,
+        seed=config.seed,
+        r=config.r,
+        target_modules=config.target_modules,
+        random_draws=None if config.exhaustive else config.random_draws,
+        depth_matched_draws=config.depth_matched_draws,
+    )
+    for name, selection in arms:
+        selection.write(config.out / "selections" / f"{name}.json")
+    return arms
 
 
 def tune_step(bench: Bench, arms: Sequence[tuple[str, Selection]]) -> None:
@@ -281,8 +219,11 @@ def tune_step(bench: Bench, arms: Sequence[tuple[str, Selection]]) -> None:
 
 def evaluate_step(bench: Bench, arms: Sequence[tuple[str, Selection]]) -> None:
     """Evaluate the base model and every tuned arm on the test split."""
+    from headimpact.evaluation.generation import EncodedPrompts
+
     config = bench.config
     dataset = bench.data.split("test")
+    prompts = EncodedPrompts(bench.loaded, evaluation_blocks(dataset, prompt=bench.prompt, batch_size=EVALUATION_BATCH))
     runs: list[tuple[str, Path | None]] = [("base", None)]
     runs += [
         (f"{name}-seed{seed}", config.out / "tuned" / f"{name}-seed{seed}")
@@ -294,7 +235,7 @@ def evaluate_step(bench: Bench, arms: Sequence[tuple[str, Selection]]) -> None:
             data=bench.folder,
             out=config.out / "evaluated" / name,
             adapter=folder,
-            batch_size=64,
+            batch_size=EVALUATION_BATCH,
             max_new_tokens=32,
             resume=True,
         )
@@ -307,7 +248,9 @@ def evaluate_step(bench: Bench, arms: Sequence[tuple[str, Selection]]) -> None:
             if adapter is None
             else open_model(ModelOptions(model=config.model, device=config.device), adapter=adapter)
         )
-        evaluate_model(loaded, dataset, config=evaluate_config, prompt=bench.prompt, arm=arm, used=used)
+        evaluate_model(
+            loaded, dataset, config=evaluate_config, prompt=bench.prompt, arm=arm, used=used, prompts=prompts
+        )
 
 
 def compare_step(config: ExperimentConfig) -> ComparisonTable:

@@ -1,5 +1,6 @@
 import contextlib
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,8 @@ class Sample:
 
     def run(self) -> torch.Tensor:
         with torch.no_grad():
-            return self.backbone(**self.batch.inputs, use_cache=False).last_hidden_state
+            hidden: torch.Tensor = self.backbone(**self.batch.inputs, use_cache=False).last_hidden_state
+        return hidden
 
     def capture(self, **options):
         return capture_attention(self.modules, **{"queries": self.queries, "keys": self.keys, **options})
@@ -58,7 +60,8 @@ class Sample:
     def maps(self, **options) -> torch.Tensor:
         with self.capture(**options) as captured:
             self.run()
-        return captured.maps[0]
+        maps: torch.Tensor = captured.maps[0]
+        return maps
 
 
 @pytest.mark.parametrize("name", ["llava-siglip", "qwen2_5_vl"])
@@ -73,9 +76,13 @@ def test_the_interface_is_entered_and_left(tiny_model, name, implementation):
 
 def test_restored_after_an_exception(loaded):
     sample, before = Sample(loaded), surroundings()
-    with pytest.raises(ZeroDivisionError), sample.capture():
+
+    def run_and_fail() -> float:
         sample.run()
-        raise ZeroDivisionError
+        return 1 / 0
+
+    with pytest.raises(ZeroDivisionError), sample.capture():
+        run_and_fail()
     assert surroundings() == before
     assert sample.maps().shape == (3, 4, 25)
 
@@ -115,7 +122,11 @@ def test_an_entry_replaced_meanwhile_is_left_alone(loaded):
     try:
         with sample.capture() as captured:
             watched = ALL_ATTENTION_FUNCTIONS["sdpa"]
-            ALL_ATTENTION_FUNCTIONS["sdpa"] = replaced = lambda *args, **kwargs: watched(*args, **kwargs)
+
+            def replaced(*args, **kwargs):
+                return watched(*args, **kwargs)
+
+            ALL_ATTENTION_FUNCTIONS["sdpa"] = replaced
             sample.run()
         assert ALL_ATTENTION_FUNCTIONS["sdpa"] is replaced
         assert torch.equal(captured.maps[0], sample.maps())
@@ -192,11 +203,9 @@ def test_more_positional_arguments_than_names_are_refused(loaded):
 
     ALL_ATTENTION_FUNCTIONS["sdpa"] = own
     try:
+        tensors = [torch.zeros(1, 4, 2, 8)] * 3
         with pytest.raises(UnsupportedModelError, match="takes 6 positional arguments"), sample.capture():
-            module = sample.modules[0]
-            size = (1, 4, 2, 8)
-            tensors = [torch.zeros(size), torch.zeros(size), torch.zeros(size)]
-            ALL_ATTENTION_FUNCTIONS["sdpa"](module, *tensors, None, 0.5)
+            ALL_ATTENTION_FUNCTIONS["sdpa"](sample.modules[0], *tensors, None, 0.5)
     finally:
         del ALL_ATTENTION_FUNCTIONS["sdpa"]
 
@@ -222,7 +231,8 @@ def test_gradients_flow_as_without_capture(loaded):
 
     def gradient() -> torch.Tensor:
         hidden = sample.backbone(**sample.batch.inputs, use_cache=False).last_hidden_state
-        return torch.autograd.grad(hidden.square().sum(), weight)[0]
+        found: torch.Tensor = torch.autograd.grad(hidden.square().sum(), weight)[0]
+        return found
 
     plain = gradient()
     with sample.capture() as captured:
@@ -235,7 +245,7 @@ def test_maps_do_not_depend_on_the_batch(loaded):
     images = [Image.new("RGB", (60, 40), colour) for colour in ("red", "blue", "white")]
     texts = ["a red circle", "a blue square near the top of the large background", "what"]
 
-    def maps(rows: list[int], side: str) -> list[torch.Tensor]:
+    def maps(rows: list[int], side: Any) -> list[torch.Tensor]:
         batch = encode(
             loaded,
             [images[row] for row in rows],
@@ -245,9 +255,9 @@ def test_maps_do_not_depend_on_the_batch(loaded):
         )
         modules = loaded.family.attention_modules(loaded.model)
         keys = [torch.from_numpy(layout.positions) for layout in batch.layouts]
-        with capture_attention(modules, queries=response_rows(batch.response_spans), keys=keys) as captured:
-            with torch.no_grad():
-                loaded.family.backbone(loaded.model)(**batch.inputs, use_cache=False)
+        capture = capture_attention(modules, queries=response_rows(batch.response_spans), keys=keys)
+        with capture as captured, torch.no_grad():
+            loaded.family.backbone(loaded.model)(**batch.inputs, use_cache=False)
         return captured.maps
 
     alone = [maps([row], "left")[0] for row in range(3)]
@@ -283,9 +293,10 @@ def test_positions_outside_the_sequence_are_refused(loaded):
 
 def test_two_passes_in_one_capture_are_refused(loaded):
     sample = Sample(loaded)
-    with pytest.raises(RunFailedError, match="Layer 0 ran twice"), sample.capture():
+    with sample.capture():
         sample.run()
-        sample.run()
+        with pytest.raises(RunFailedError, match="Layer 0 ran twice"):
+            sample.run()
 
 
 def test_maps_of_a_model_that_did_not_run_are_refused(loaded):

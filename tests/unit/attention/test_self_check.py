@@ -59,10 +59,9 @@ def test_can_fail_on_a_changed_output(tiny_model, monkeypatch):
 
 
 def test_kernels_that_do_not_repeat_themselves_are_judged_by_that():
-    fields = {"implementation": "sdpa", "dtype": "float32", "row_difference": 0.0, "implementation_difference": 0.0}
-    self_check._judge(CaptureCheck(output_difference=1e-7, repeat_difference=1e-7, **fields), torch.float32)
+    self_check._judge(CaptureCheck("sdpa", "float32", 1e-7, 1e-7, 0.0, 0.0), torch.float32)
     with pytest.raises(RunFailedError, match="changes the model's outputs"):
-        self_check._judge(CaptureCheck(output_difference=2e-7, repeat_difference=1e-7, **fields), torch.float32)
+        self_check._judge(CaptureCheck("sdpa", "float32", 2e-7, 1e-7, 0.0, 0.0), torch.float32)
 
 
 def test_implementations_that_differ_are_refused():

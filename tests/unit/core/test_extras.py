@@ -8,6 +8,8 @@ def test_a_present_package_is_given():
 
 
 def test_a_missing_package_gives_the_install_line():
-    with pytest.raises(MissingExtraError, match=r"The Hub needs the package 'no_such_thing'.*headimpact\[hub\]") as error:
+    with pytest.raises(
+        MissingExtraError, match=r"The Hub needs the package 'no_such_thing'.*headimpact\[hub\]"
+    ) as error:
         require_extra("no_such_thing.part", extra="hub", purpose="The Hub")
     assert isinstance(error.value, ImportError)

@@ -62,7 +62,7 @@ def test_targets_that_the_base_does_not_have(tiny_checkpoint, adapter):
     path = adapter / "adapter_config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, "target_modules": ["model.decoder.q_proj"]}))
-    with pytest.raises(OptionError, match="Adapter does not fit the model.*Pass the base model"):
+    with pytest.raises(OptionError, match=r"Adapter does not fit the model.*Pass the base model"):
         load_model(tiny_checkpoint("llava-siglip"), adapter=adapter)
 
 

@@ -1,4 +1,5 @@
 import pytest
+import torch
 from transformers import Blip2Config, Gemma3Config, LlamaConfig, LlavaConfig
 
 from headimpact.core.errors import UnsupportedModelError
@@ -45,9 +46,9 @@ def test_true_size_architecture_takes_no_memory():
 
 
 def test_a_model_without_the_familys_modules():
-    import torch
-
-    with pytest.raises(UnsupportedModelError, match="expected names like 'model.language_model.layers.0.self_attn'"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"expected names like 'model\.language_model\.layers\.0\.self_attn'"
+    ):
         FAMILIES.load("llava").attention_modules(torch.nn.Linear(1, 1))
 
 

@@ -66,6 +66,7 @@ def test_labels_are_the_ids_and_nothing_else(tiny_model, side):
     batch = encode(
         tiny_model("qwen2_5_vl"), [IMAGE, IMAGE], ["What?", "Why?"], ["red", "a large red square"], padding_side=side
     )
+    assert batch.labels is not None
     kept = batch.labels >= 0
     assert torch.equal(batch.labels[kept], batch.inputs["input_ids"][kept])
     for row, (start, end) in enumerate(batch.response_spans):

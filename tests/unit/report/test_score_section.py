@@ -24,7 +24,7 @@ def test_summary_names_the_strongest_head_and_the_twins():
 
 def test_summary_of_a_model_that_sees_nothing():
     nothing = head_scores(own=np.full((2, 2), np.nan))
-    assert section.looking_heads(nothing).startswith("0 of 4 heads")
+    assert section.looking_heads(nothing).startswith("None of the 4 heads looks")
     assert section.summary(nothing).startswith("No head has a score")
 
 

@@ -15,7 +15,7 @@ MANY = tuple(0.5 + 0.01 * i for i in range(19))
     [
         pytest.param(
             comparison_table(draws=MANY, answer_at=0.16, half=0.05),
-            "Yes, it pays: ",
+            "Yes: ",
             [
                 "the layer that looks most at the key objects (1)",
                 "exact match 0.75",
@@ -26,7 +26,7 @@ MANY = tuple(0.5 + 0.01 * i for i in range(19))
         ),
         pytest.param(
             comparison_table(draws=MANY, answer_at=-0.16, half=0.05),
-            "No, it does worse: ",
+            "No, worse than random layers: ",
             ["0.59", "0.16"],
             id="worse",
         ),

@@ -105,7 +105,9 @@ def test_rows_that_a_head_cannot_see_are_left_out_of_its_mean():
     values[:, :, 2] = np.nan
     tables = build_swap_tables(samples_from_table(values, donors=4))
     kept = [0, 1, 2, 3, 5, 6, 7, 8]
-    assert observed_means(tables)[:2] == pytest.approx([TABLE[range(9), range(9), 0].mean(), TABLE[kept, kept, 1].mean()])
+    assert observed_means(tables)[:2] == pytest.approx(
+        [TABLE[range(9), range(9), 0].mean(), TABLE[kept, kept, 1].mean()]
+    )
     tally = tally_null(tables, draws=100)
     assert np.isnan(tally.p_values()).tolist() == [False, False, True]
     assert np.isnan(tally.z_values()).tolist() == [False, False, True]
@@ -150,5 +152,5 @@ def test_default_draws_let_one_head_through():
 
 
 def test_no_draws_are_refused():
-    with pytest.raises(OptionError, match="Number of draws out of range: 0. Expected at least 1"):
+    with pytest.raises(OptionError, match=r"Number of draws out of range: 0. Expected at least 1"):
         tally_null(TABLES, draws=0)

@@ -42,7 +42,7 @@ def test_no_and_one_picture():
 
 
 def test_refused():
-    with pytest.raises(OptionError, match="Number of donors out of range: 0. Expected at least 1"):
+    with pytest.raises(OptionError, match=r"Number of donors out of range: 0. Expected at least 1"):
         plan_donors(IDS, donors=0)
-    with pytest.raises(OptionError, match="Picture named twice: 'a'.*average its captions first"):
+    with pytest.raises(OptionError, match=r"Picture named twice: 'a'.*average its captions first"):
         plan_donors(["a", "b", "a"])

@@ -31,7 +31,6 @@ def head_scores(seed=0, **changes):
     return HeadScores(**{**fields, **changes})
 
 
-
 def same(first, second):
     for field in ("values", "layer_values"):
         one, other = getattr(first, field), getattr(second, field)
@@ -90,7 +89,9 @@ def test_files_of_two_runs_are_refused(tmp_path):
     head_scores().write(tmp_path / "a")
     head_scores(seed=1).write(tmp_path / "b")
     (tmp_path / "b" / "head_scores.safetensors").replace(tmp_path / "a" / "head_scores.safetensors")
-    with pytest.raises(DataFormatError, match="is not the one that head_scores.json belongs to.*both files of one run"):
+    with pytest.raises(
+        DataFormatError, match=r"is not the one that head_scores.json belongs to.*both files of one run"
+    ):
         HeadScores.read(tmp_path / "a")
 
 

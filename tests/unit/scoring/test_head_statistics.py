@@ -163,7 +163,7 @@ def test_skips_are_counted_by_reason():
 
 
 def test_few_pictures_are_scored_with_a_warning():
-    one = build(SampleScores.from_pictures(samples_from_table(table()[:1, :1], IDS[:1], shape=(2, 3), baselines=BASELINES).pictures()))
+    one = build(samples_from_table(table()[:1, :1], IDS[:1], shape=(2, 3), baselines=BASELINES))
     assert (one.values["p"] == 1).all()
     assert np.isnan(one.values["gap"]).all()
     assert one.held_out == ()

@@ -46,8 +46,14 @@ def test_nothing_scored():
 
 @pytest.mark.parametrize(
     "change",
-    [{"own": np.zeros((2, 4))}, {"donors": np.zeros((9, 2, 3))}, {"baselines": {}}, {"sees_image": np.zeros((3, 2))}],
-    ids=lambda change: next(iter(change)),
+    [
+        {"own": np.zeros((2, 4)), "donors": np.zeros((3, 2, 4)), "sees_image": np.zeros((2, 4))},
+        {"donors": np.zeros((9, 2, 3))},
+        {"donor_ids": ("a",)},
+        {"baselines": {}},
+        {"baselines": {"uniform": np.zeros(2), "centre": np.zeros(2)}},
+    ],
+    ids=["other model", "more donors", "fewer ids", "no baselines", "short baselines"],
 )
 def test_pictures_that_do_not_fit_are_refused(change):
     first, second = SAMPLES.pictures()[:2]

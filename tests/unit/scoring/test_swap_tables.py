@@ -76,5 +76,5 @@ def test_a_head_that_sees_nothing_of_a_picture_has_an_empty_row():
 def test_donors_that_do_not_lend_back_are_refused():
     one = samples()
     bank = tuple(tuple(other for other in ("p0", "p1", "p2") if other != image_id) for image_id in IDS)
-    with pytest.raises(DataFormatError, match="Donors do not fit.*choose donors with plan_donors"):
+    with pytest.raises(DataFormatError, match=r"Donors do not fit.*choose donors with plan_donors"):
         build_swap_tables(dataclasses.replace(one, donor_ids=bank))

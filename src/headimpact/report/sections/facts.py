@@ -14,10 +14,10 @@ def score_facts(scores: HeadScores, *, run: str, provenance: Mapping[str, Any]) 
     """List a scoring run's pictures, options, architecture and provenance, that of its folder included."""
     where = f" ({run})" if run else ""
     skipped = scores.counts.get("skipped", {})
-    reasons = [f"{wording.whole(count)} because {wording.reason(name)}" for name, count in skipped.items() if count]
+    reasons = [f"{wording.whole(count)}: {wording.reason(name)}" for name, count in skipped.items() if count]
     samples = [
         ("Scored", wording.plural(scores.counts["used"], "picture")),
-        ("Left out", wording.listed(reasons) if reasons else "none"),
+        ("Left out", wording.listed(reasons, join="; ") if reasons else "none"),
     ]
     blind = scores.counts.get("blind_heads", 0)
     if blind:

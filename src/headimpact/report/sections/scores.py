@@ -34,10 +34,11 @@ def summary(scores: HeadScores) -> str:
 def looking_heads(scores: HeadScores) -> str:
     """Say how many heads look at the key objects beyond chance."""
     q = scores.values["q"]
-    return (
-        f"{int(beyond_chance(q).sum())} of {q.size} heads look at the key objects more than chance would have it "
-        f"(q ≤ {LEVEL})."
-    )
+    looking = int(beyond_chance(q).sum())
+    if not looking:
+        return f"None of the {q.size} heads looks at the key objects more than chance would have it (q ≤ {LEVEL})."
+    look = "looks" if looking == 1 else "look"
+    return f"{looking} of {q.size} heads {look} at the key objects more than chance would have it (q ≤ {LEVEL})."
 
 
 def strongest_head(scores: HeadScores) -> str:

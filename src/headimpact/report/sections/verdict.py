@@ -50,9 +50,9 @@ def _plain(answer: str, evidence: Evidence, *, margin: float, layers: str) -> st
     ends = wording.interval(difference.low, difference.high, sign=True)
     apart = f"a difference of {wording.signed(difference.value)} (95{wording.NBSP}% interval {ends})"
     if answer == VALUE.above:
-        return f"Yes, it pays: {gives}, {apart}."
+        return f"Yes: {gives}, {apart}."
     if answer == VALUE.below:
-        return f"No, it does worse: {gives}, {apart}."
+        return f"No, worse than random layers: {gives}, {apart}."
     if answer == VALUE.neither:
         return f"No measurable benefit: {gives}. A difference of {wording.number(margin)} would most likely have shown."
     return f"Undecided: {gives}, {apart} that these runs cannot tell from luck."
