@@ -135,9 +135,7 @@ def measure(length: int, batch: int, args: argparse.Namespace, model: Any) -> di
         "batch": batch,
         "image_tokens": side * side,
         "median_seconds": {name: statistics.median(values) for name, values in times.items()},
-        "ratio_to": {
-            name: ratio(times["scoring"], times[name]) for name in ways if name != "scoring"
-        },
+        "ratio_to": {name: ratio(times["scoring"], times[name]) for name in ways if name != "scoring"},
         "flop_ratio_to": {name: flops["scoring"] / flops[name] for name in ("backbone", "plain")},
         "bytes_inside": bytes_inside(scoring),
     }

@@ -201,11 +201,11 @@ def _with_rates(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _seeing(gaps: PictureGaps, columns: _Columns) -> PictureGaps:
     """Keep the heads alone, with blind ones taken out, so that none of them can be the best."""
-    heads = {
-        name: columns.by_head(getattr(gaps, name)).reshape(len(gaps.image_ids), columns.heads)
-        for name in ("own", "chance", "gap")
-    }
-    return dataclasses.replace(gaps, **heads)
+
+    def heads(values: Float[np.ndarray, "images columns"]) -> Float[np.ndarray, "images heads"]:
+        return columns.by_head(values).reshape(len(gaps.image_ids), columns.heads)
+
+    return PictureGaps(gaps.image_ids, own=heads(gaps.own), chance=heads(gaps.chance), gap=heads(gaps.gap))
 
 
 def _warnings(used: int, columns: _Columns) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headimpact.attention.capture import capture_attention
 from headimpact.attention.queries import response_rows
+from headimpact.attention.self_check import CaptureCheck, check_capture
 from headimpact.core.errors import OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.masks import resize_to_plane
@@ -151,6 +152,24 @@ def measure_pictures(
         for (place, _), sample_capture in zip(batch, captured, strict=True):
             gathered[place].append(measure_capture(samples[place], sample_capture, donors, options))
     return [_average(parts) for parts in gathered]
+
+
+def check_on_sample(loaded: LoadedModel, sample: Sample, response: str, *, prompt: str) -> CaptureCheck:
+    """Prove on one sample that capture changes nothing and captures what eager attention shows.
+
+    Args:
+        loaded: The model to be scored.
+        sample: A picture.
+        response: Text about it.
+        prompt: What is asked.
+
+    Returns:
+        The differences found; they are in the log too.
+
+    Raises:
+        RunFailedError: If capture changes the outputs, or captured rows are not eager's.
+    """
+    return check_capture(loaded, encode(loaded, [sample.load_image()], [prompt], [response]))
 
 
 def capture_responses(

@@ -88,8 +88,9 @@ def score_folder(loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: Sc
     Raises:
         HeadImpactError: If the model cannot be scored or no picture says anything.
     """
-    from headimpact.workflows.head_measurement import DonorMasks
+    from headimpact.workflows.head_measurement import DonorMasks, check_on_sample
 
+    check = check_on_sample(loaded, dataset[0], dataset[0].captions[0], prompt=prompt)
     donors = DonorMasks.of(dataset.samples, donors=config.donors, seed=config.seed)
     scores = _score_model(loaded, dataset, donors, config=config, prompt=prompt, folder=config.out / "samples")
     if config.baseline == "untrained":
@@ -109,7 +110,7 @@ def score_folder(loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: Sc
     )
     _keep_examples(loaded, dataset.samples[: config.examples], config=config, prompt=prompt)
     write_split(config.out, dataset, split=config.split)
-    write_provenance(config.out, command="score", **scores.provenance)
+    write_provenance(config.out, command="score", capture_self_check=dataclasses.asdict(check), **scores.provenance)
     scores.write(config.out)
     return HeadScores.read(config.out)
 

@@ -2,6 +2,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+
 from headimpact import __version__
 from headimpact.cli.main import COMMANDS, main, parse_config, split_command
 from headimpact.core.errors import DataFormatError, OptionError

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from headimpact.core.architecture import ArchitectureSummary
 from headimpact.core.errors import DataFormatError
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from headimpact.core import artifacts
 from headimpact.core.artifacts import (
     atomic_file,
@@ -98,7 +99,7 @@ def test_a_full_disk_is_one_clear_failure(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(RunFailedError, match="No space left on device. Free space") as error:
+    with pytest.raises(RunFailedError, match=r"No space left on device\. Free space") as error:
         write_json(tmp_path / "x.json", {"a": 1}, schema="thing/1")
     assert error.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,5 @@
 import pytest
+
 from headimpact.core.errors import MissingExtraError
 from headimpact.core.extras import require_extra
 

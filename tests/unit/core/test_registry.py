@@ -1,4 +1,5 @@
 import pytest
+
 from headimpact.core.errors import UnknownNameError
 from headimpact.core.registry import Registry, unknown_name_message
 

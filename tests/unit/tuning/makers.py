@@ -3,7 +3,6 @@
 import functools
 
 import numpy as np
-from headimpact.selection.selection import Selection
 from PIL import Image
 from transformers import (
     LlamaConfig,
@@ -16,6 +15,7 @@ from transformers import (
 
 from headimpact.core.architecture import ArchitectureSummary
 from headimpact.models.family import resolve_family
+from headimpact.selection.selection import Selection
 from headimpact.tuning.examples import TuningExample
 
 ANSWERS = ("a red circle", "a large blue square near the top", "circle")
