@@ -47,6 +47,7 @@ def load_adapter(model: nn.Module, folder: Path, *, family: ModelFamily) -> nn.M
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Found missing adapter keys")  # an error here, see below
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
             adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
     except (ValueError, RuntimeError) as error:
         raise OptionError(_other_base(folder, " ".join(str(error).split())[:300])) from error

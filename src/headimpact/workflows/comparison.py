@@ -7,6 +7,7 @@ import numpy as np
 
 from headimpact.comparison.compare import compare_runs
 from headimpact.comparison.runs import find_runs
+from headimpact.comparison.statistics import Estimate
 from headimpact.comparison.table import ComparisonTable
 from headimpact.core.errors import OptionError
 from headimpact.evaluation.metrics import METRICS
@@ -33,7 +34,7 @@ def compare_command(config: CompareConfig) -> None:
         claim_run(config, done_file=COMPARISON_FILE)
         write_comparison(table, config.out, seed=config.seed)
     print_answer(
-        [table.to_markdown().rstrip(), f"table: {config.out}"],
+        [*describe_table(table), f"table: {config.out}"],
         {"verdict": table.verdict.answer if table.verdict else None, "sentences": table.sentences()},
         as_json=config.json,
     )
@@ -56,6 +57,33 @@ def compare_folders(runs: Sequence[Path], *, primary: str, margin: float, resamp
         resamples=resamples,
         notes=notes,
     )
+
+
+def describe_table(table: ComparisonTable) -> list[str]:
+    """Say what was found, for a terminal: verdicts, the primary metric by arm, notes.
+
+    All metrics stand in `comparison.md` and `comparison.csv`.
+    """
+    head = ("arm", "draws", "trainable", table.primary, "against base", "against random")
+    rows = [head] + [
+        (
+            row.arm,
+            str(row.draws),
+            f"{row.trainable_share:.2%}",
+            *(_interval(part.get(table.primary)) for part in (row.values, row.shifts, row.against_random)),
+        )
+        for row in table.rows
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [*table.sentences(), "", *lines, "", *table.notes]
+
+
+def _interval(estimate: Estimate | None) -> str:
+    """Write a value with its interval."""
+    if estimate is None:
+        return "-"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 def write_comparison(table: ComparisonTable, out: Path, *, seed: int) -> None:

@@ -115,6 +115,8 @@ class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
 class SelectConfig(OutputOptions):
     """Choose the layers to tune from head scores."""
 
+    resume: bool = False
+    """Say so and stop if the choice is made already; start if there is none."""
     scores: Path
     """Folder written by `headimpact score`."""
     strategy: str = "top-k"
@@ -141,14 +143,14 @@ class TuneConfig(ModelOptions, DataOptions, OutputOptions):
     """Split to tune on."""
     resume: bool = False
     """Say so and stop if the run is finished; start if there is none."""
-    r: int = 8
-    """LoRA rank."""
-    lora_alpha: int = 16
+    r: OptionalCount = None
+    """LoRA rank; that of the selection if left out."""
+    lora_alpha: float = 16
     """LoRA scale: the update is multiplied by lora_alpha / r."""
     lora_dropout: float = 0.0
     """Dropout before the LoRA matrices."""
-    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
-    """Attention projections that LoRA adapts."""
+    target_modules: tuple[str, ...] = ()
+    """Attention projections that LoRA adapts; those of the selection if left out."""
     max_steps: int = 200
     """Optimizer steps."""
     learning_rate: float = 2e-3
@@ -191,6 +193,8 @@ class EvaluateConfig(ModelOptions, DataOptions, OutputOptions):
 class CompareConfig(OutputOptions):
     """Compare evaluated runs: did the chosen layers beat random ones?"""
 
+    resume: bool = False
+    """Say so and stop if the comparison is made already; start if there is none."""
     runs: Folders
     """Folders written by `headimpact evaluate`, or folders of such folders."""
     primary: str = "exact_match"

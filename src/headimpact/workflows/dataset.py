@@ -7,7 +7,6 @@ from tqdm import tqdm
 from headimpact.core.artifacts import write_json
 from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.registry import unknown_name_message
-from headimpact.data.checks import check_folder
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats import read_dataset
 from headimpact.workflows.answers import print_answer
@@ -121,21 +120,20 @@ def validate_command(config: ValidateConfig) -> int:
     """List every fault of a folder and what would be skipped.
 
     Returns:
-        0 where the folder is sound, 1 where there are faults.
+        0 where the folder is sound, 2 where there are faults.
 
     Raises:
         DataFormatError: If the folder is of no known format.
     """
-    faults = check_folder(config.data)
-    if faults:
-        lines = [str(fault) for fault in faults]
-        print_answer(
-            [*lines, f"{len(faults)} faults in {config.data}"],
-            {"faults": lines},
-            as_json=config.json,
-        )
-        return 1
-    dataset = read_checked(config.data)
+    try:
+        dataset = read_checked(config.data)
+    except DataFormatError as error:
+        if not error.faults:
+            raise
+        lines = list(error.faults)
+        count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
+        print_answer([*lines, f"{count} in {config.data}"], {"faults": lines}, as_json=config.json)
+        return error.exit_code
     skipped = dict(dataset.skipped)
     splits = split_sizes(dataset)
     print_answer(

@@ -1,29 +1,41 @@
 """Evaluate: a model, with or without an adapter, speaks about a split; what it says is measured."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from headimpact.core.errors import DataFormatError
+from headimpact.core.artifacts import read_json
+from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.provenance import hash_texts
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.sample import Sample
 from headimpact.evaluation.evaluate import evaluate_predictions
+from headimpact.evaluation.metrics import METRICS
 from headimpact.evaluation.prediction_parts import PredictionParts
 from headimpact.evaluation.requests import ResponseRequest, split_blocks
-from headimpact.evaluation.results import METRICS_FILE, CaptionMetrics, write_metrics
+from headimpact.evaluation.results import (
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+    CaptionMetrics,
+    Prediction,
+    read_metrics,
+    write_metrics,
+)
+from headimpact.evaluation.tokenizers import TOKENIZERS
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import EvaluateConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
-from headimpact.workflows.opening import open_model
-from headimpact.workflows.run_folder import claim_run, write_provenance
+from headimpact.workflows.opening import find_adapter, open_model
+from headimpact.workflows.run_folder import find_run, started_run, write_provenance
 
 if TYPE_CHECKING:
     from headimpact.evaluation.generation import EncodedPrompts
     from headimpact.models.loading import LoadedModel
+
+WORK = ("predictions/part-*", PREDICTIONS_FILE)
+"""Files of a run that are worth keeping when it fails."""
 
 BASE_ARM: Mapping[str, Any] = {
     "strategy": "base",
@@ -41,10 +53,14 @@ def evaluate_command(config: EvaluateConfig) -> None:
     Raises:
         HeadImpactError: If an input is wrong; nothing is written then.
     """
+    check_options(config)
     adapter, arm, used = describe_adapter(config.adapter)
-    check_metric_names(config)
+    if find_run(config, done_file=METRICS_FILE) and not config.dry_run:
+        _print_metrics(read_metrics(config.out)[0], config, note=f"finished already: {config.out}")
+        return
     dataset = read_split(config, split=config.split, seed=config.seed)
     prompt = prompt_for(config, dataset)
+    check_metrics(config, response_requests(dataset, prompt=prompt))
     if config.dry_run:
         print_answer(
             [
@@ -57,16 +73,22 @@ def evaluate_command(config: EvaluateConfig) -> None:
             as_json=config.json,
         )
         return
-    if claim_run(config, done_file=METRICS_FILE):
-        print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
-        return
     loaded = open_model(config, adapter=adapter)
-    metrics = evaluate_model(loaded, dataset, config=config, prompt=prompt, arm=arm, used=used)
-    lines = [f"{name}: {value:.4f}" for name, value in metrics.values.items()]
-    lines += [f"{name}: left out, {reason}" for name, reason in metrics.left_out.items()]
+    with started_run(config, work=WORK):
+        evaluate_model(loaded, dataset, config=config, prompt=prompt, arm=arm, used=used)
+    _print_metrics(read_metrics(config.out)[0], config)
+
+
+def _print_metrics(content: Mapping[str, Any], config: EvaluateConfig, *, note: str | None = None) -> None:
+    """Say what was measured."""
     print_answer(
-        [*lines, f"predictions: {config.out / 'predictions.jsonl'}"],
-        {"metrics": dict(metrics.values), "n": metrics.n, "out": str(config.out)},
+        [
+            *([note] if note else []),
+            *(f"{name}: {value:.4f}" for name, value in content["metrics"].items()),
+            *(f"{name}: left out, {reason}" for name, reason in content.get("left_out", {}).items()),
+            f"predictions: {config.out / PREDICTIONS_FILE}",
+        ],
+        {"metrics": content["metrics"], "n": content["n"], "out": str(config.out)},
         as_json=config.json,
     )
 
@@ -174,47 +196,68 @@ def describe_adapter(folder: Path | None) -> tuple[Path | None, dict[str, Any], 
         The PEFT folder, what the run is in a comparison, and hashes of the pictures used before.
 
     Raises:
-        DataFormatError: If there is no adapter in the folder.
+        DataFormatError: If there is no adapter in the folder, or its tuning record is broken.
     """
     if folder is None:
         return None, dict(BASE_ARM), {}
-    adapter = folder / "adapter" if (folder / "adapter").is_dir() else folder
-    if not (adapter / "adapter_config.json").is_file():
-        raise DataFormatError(
-            f"No adapter at {folder}: expected adapter_config.json there or in its folder adapter/. "
-            "Pass the --out of headimpact tune, or a PEFT adapter."
-        )
-    for record in (folder / "tuning.json", folder.parent / "tuning.json"):
-        if record.is_file():
-            return adapter, *_read_record(json.loads(record.read_text(encoding="utf-8")))
+    adapter = find_adapter(folder)
+    record = adapter.parent / "tuning.json"
+    if record.is_file():
+        return adapter, *_read_record(record)
     return adapter, {**BASE_ARM, "strategy": "adapter"}, {}
 
 
-def check_metric_names(config: EvaluateConfig) -> None:
-    """Refuse unknown metrics and tokenizers before a model loads.
+def check_options(config: EvaluateConfig) -> None:
+    """Refuse unknown names and numbers out of range before anything is read.
 
     Raises:
-        UnknownNameError: If a name is in no table.
+        OptionError: If a number is out of range.
+        UnknownNameError: If a metric or the tokenizer is in no table.
+        MissingExtraError: If the tokenizer needs Java and there is none.
     """
-    from headimpact.evaluation.metrics import METRICS
-    from headimpact.evaluation.tokenizers import TOKENIZERS
-
     for name in config.metrics:
         METRICS[name]
-    TOKENIZERS[config.tokenizer]
+    TOKENIZERS.load(config.tokenizer)(["Is it there?"])
+    for name in ("batch_size", "max_new_tokens", "num_beams"):
+        if getattr(config, name) < 1:
+            raise OptionError(f"--{name.replace('_', '-')} is {getattr(config, name)}; expected 1 or more.")
 
 
-def _read_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Turn a tuning record into an arm and the pictures it used."""
-    selection = record["selection"]
-    arm = {
-        "strategy": selection["strategy"],
-        "layers": selection["layers"],
-        "draw": selection.get("draw", 0),
-        "seed": record["options"]["seed"],
-        "num_layers": selection["architecture"]["num_layers"],
-        "trainable_parameters": record["trainable_parameters"],
-        "trainable_share": record["trainable_share"],
-        "selection": selection,
-    }
-    return arm, {"tuned": record["image_hashes"], "scored": selection.get("scored_image_hashes", [])}
+def check_metrics(config: EvaluateConfig, requests: Sequence[ResponseRequest]) -> None:
+    """Refuse a metric asked for by name that this data cannot give, before hours of generating.
+
+    Raises:
+        DataFormatError: If there is one.
+    """
+    unspoken = [
+        Prediction(image_id=request.image_id, prediction="", references=request.references, names=request.names)
+        for request in requests
+    ]
+    for name in config.metrics:
+        reason = METRICS.load(name).missing(unspoken)
+        if reason is not None:
+            raise DataFormatError(f"Metric {name!r} cannot be computed: {reason}. Leave it out of --metrics.")
+
+
+def _read_record(path: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Turn a tuning record into an arm and the pictures it used.
+
+    Raises:
+        DataFormatError: If a field is missing.
+    """
+    record = read_json(path, schema="tuning/1")
+    try:
+        selection = record["selection"]
+        arm = {
+            "strategy": selection["strategy"],
+            "layers": selection["layers"],
+            "draw": selection.get("draw", 0),
+            "seed": record["options"]["seed"],
+            "num_layers": selection["architecture"]["num_layers"],
+            "trainable_parameters": record["trainable_parameters"],
+            "trainable_share": record["trainable_share"],
+            "selection": selection,
+        }
+        return arm, {"tuned": record["image_hashes"], "scored": selection.get("scored_image_hashes", [])}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataFormatError(f"Broken tuning record {path}: {error!r}. Tune again with this version.") from error

@@ -19,7 +19,7 @@ from headimpact.scoring.head_scores import HeadScores
 from headimpact.selection.selection import Selection
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.arms import arm_names, choose_arms
-from headimpact.workflows.comparison import compare_folders, write_comparison
+from headimpact.workflows.comparison import compare_folders, describe_table, write_comparison
 from headimpact.workflows.configs import EvaluateConfig, ExperimentConfig, ModelOptions, ScoreConfig, TuneConfig
 from headimpact.workflows.dataset import prompt_for, read_checked
 from headimpact.workflows.evaluation import describe_adapter, evaluate_model, evaluation_blocks
@@ -106,7 +106,7 @@ def run_experiment(config: ExperimentConfig) -> None:
             f"layers: {' '.join(map(str, top.layers))}",
             f"PEFT targets: {' '.join(top.target_module_names())}",
             "",
-            table.to_markdown().rstrip(),
+            *describe_table(table),
             "",
             f"report: {report} ({minutes:.1f} minutes)",
         ],

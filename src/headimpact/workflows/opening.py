@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headimpact.core.errors import DataFormatError
 from headimpact.workflows.configs import ModelOptions
 
 if TYPE_CHECKING:
@@ -35,3 +36,24 @@ def open_model(config: ModelOptions, *, adapter: Path | None = None) -> "LoadedM
         dtype=config.dtype,
         attn_implementation=config.attn_implementation,
     )
+
+
+def find_adapter(folder: Path) -> Path:
+    """Find the PEFT adapter of a tuning run.
+
+    Args:
+        folder: Run folder of `tune`, or a PEFT adapter folder.
+
+    Returns:
+        The folder with `adapter_config.json`.
+
+    Raises:
+        DataFormatError: If there is no adapter.
+    """
+    adapter = folder / "adapter" if (folder / "adapter").is_dir() else folder
+    if not (adapter / "adapter_config.json").is_file():
+        raise DataFormatError(
+            f"No adapter at {folder}: expected adapter_config.json there or in its folder adapter/. "
+            "Pass the --out of headimpact tune, or a PEFT adapter."
+        )
+    return adapter

@@ -1,25 +1,30 @@
 """A run's folder: claimed once, finished or resumed, never half-described."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from headimpact.core.artifacts import atomic_file, refuse_used, write_json
-from headimpact.core.errors import OptionError, OutputInUseError
+from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError, OutputInUseError, RunFailedError
 from headimpact.core.provenance import collect_provenance
 
 PROVENANCE_SCHEMA = "provenance/1"
 IN_PASSING = frozenset({"out", "overwrite", "resume", "dry_run", "json", "config"})
 """Options that change nothing in the result, so a resumed run may differ in them."""
 
+LEFTOVER = ".*.tmp"
+"""Names of files and folders while they are written (`core/artifacts.py`)."""
 
-def claim_run(config: Any, *, done_file: str) -> bool:
-    """Take a run's output folder into use, or find that its work is done.
 
-    Without `--resume` a folder that holds something is refused. With it, a missing or empty folder is
+def find_run(config: Any, *, done_file: str) -> bool:
+    """Find out, before anything is loaded or written, whether a run may use its folder and is done already.
+
+    Without `--resume` a folder that holds something is refused. With it, a missing or empty folder will be
     started, an unfinished one is gone on with if its options are the same, a finished one is left alone.
 
     Args:
@@ -32,25 +37,88 @@ def claim_run(config: Any, *, done_file: str) -> bool:
     Raises:
         OutputInUseError: If the folder is in use and neither `overwrite` nor `resume` is on, or if it
             belongs to something else.
-        OptionError: If an unfinished run was started with other options; the message names them.
+        OptionError: If a run was started with other options; the message names them.
+        DataFormatError: If its `config.yaml` is broken.
     """
     out = Path(config.out)
     if config.overwrite:
         refuse_foreign(out)
-        remove_run(out)
-    elif not getattr(config, "resume", False):
+    elif not getattr(config, "resume", False) or out.is_file():
         refuse_used(out, overwrite=False)
-    elif out.is_dir() and any(out.iterdir()):
+    elif holds_something(out):
         check_same_options(config, out)
         return (out / done_file).is_file()
-    out.mkdir(parents=True, exist_ok=True)
-    write_config(config, out / "config.yaml")
     return False
 
 
+@contextlib.contextmanager
+def started_run(config: Any, *, work: Sequence[str]) -> Iterator[None]:
+    """Start a run in its folder, and take the folder away again if it fails before any work is in it.
+
+    What can be checked is checked before. This is for what shows only later, such as a disk that is full:
+    nothing half-written stays. Work that is done (shards, parts) stays, for `--resume`.
+
+    Args:
+        config: Dataclass of the command; `find_run` has let it pass.
+        work: Patterns of the files, relative to the folder, that are worth keeping.
+
+    Yields:
+        Nothing; the folder is there and holds `config.yaml`.
+
+    Raises:
+        RunFailedError: If the file system refuses.
+    """
+    out = Path(config.out)
+    try:
+        start_run(config)
+        yield
+    except HeadImpactError:
+        if out.is_dir() and not any(path for pattern in work for path in out.glob(pattern)):
+            remove_run(out)
+        raise
+
+
+def claim_run(config: Any, *, done_file: str) -> bool:
+    """Take a run's folder into use at once, or find that its work is done.
+
+    Args:
+        config: As for `find_run`.
+        done_file: The file that only a finished run holds.
+
+    Returns:
+        True where the run is finished already and nothing needs to be done.
+
+    Raises:
+        HeadImpactError: As `find_run` and `start_run` say.
+    """
+    if find_run(config, done_file=done_file):
+        return True
+    start_run(config)
+    return False
+
+
+def start_run(config: Any) -> None:
+    """Make a run's folder, emptied where `overwrite` is on, and write what was asked for into it.
+
+    Raises:
+        RunFailedError: If the file system refuses.
+    """
+    out = Path(config.out)
+    try:
+        if config.overwrite:
+            remove_run(out)
+        out.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out)
+    except OSError as error:
+        raise RunFailedError(f"Cannot use {out} as --out: {error.strerror or error}. Choose another --out.") from error
+    write_config(config, out / "config.yaml")
+
+
 def write_config(config: Any, path: Path) -> None:
-    """Write a command's options as YAML that `--config` reads back."""
-    content = {name: _plain(value) for name, value in _options(config).items() if name not in {"config", "json"}}
+    """Write a command's options as YAML that `--config` reads back; not what holds for one call only."""
+    content = {
+        name: _plain(value) for name, value in _options(config).items() if name not in IN_PASSING or name == "out"
+    }
     with atomic_file(path) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
@@ -68,13 +136,21 @@ def check_same_options(config: Any, out: Path) -> None:
     Raises:
         OutputInUseError: If the folder holds no run of this tool.
         OptionError: If an option that matters differs.
+        DataFormatError: If `config.yaml` is broken.
     """
     path = out / "config.yaml"
     if not path.is_file():
         raise OutputInUseError(f"Cannot resume: {out} holds files but no config.yaml of a run. Choose another --out.")
-    earlier = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        earlier = yaml.safe_load(path.read_text(encoding="utf-8"))
+        known = dict(earlier)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
+        raise DataFormatError(
+            f"Cannot resume {out}: config.yaml is broken ({' '.join(str(error).split())}). Choose another --out, or "
+            "pass --overwrite."
+        ) from error
     for name, value in _options(config).items():
-        now, then = _plain(value), earlier.get(name)
+        now, then = _plain(value), known.get(name)
         if name not in IN_PASSING and now != then:
             raise OptionError(
                 f"Cannot resume {out}: --{name.replace('_', '-')} is {now!r} now and was {then!r} when the run "
@@ -88,10 +164,21 @@ def refuse_foreign(out: Path) -> None:
     Raises:
         OutputInUseError: If the folder holds something, but no `config.yaml`.
     """
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "config.yaml").is_file()):
+    if out.is_file() or (holds_something(out) and not (out / "config.yaml").is_file()):
         raise OutputInUseError(
             f"Will not overwrite {out}: it was not written by headimpact (no config.yaml). Choose another --out."
         )
+
+
+def holds_something(out: Path) -> bool:
+    """Tell whether a folder holds more than what a killed process left of files it was writing."""
+    return out.is_dir() and any(not path.match(LEFTOVER) for path in out.iterdir())
+
+
+def remove_leftovers(out: Path) -> None:
+    """Delete what a killed process left of files and folders it was writing."""
+    for path in sorted(out.rglob(LEFTOVER), reverse=True):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def remove_run(out: Path) -> None:

@@ -6,6 +6,7 @@ are a pure function of them (`head_scores.*`), and a few pictures' maps for the 
 
 import dataclasses
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from headimpact.core.errors import OptionError
-from headimpact.core.registry import unknown_name_message
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.sample import Sample
-from headimpact.scoring import SCORES
+from headimpact.scoring.aggregation import check_layer_rule
 from headimpact.scoring.head_scores import JSON_FILE, HeadScores
 from headimpact.scoring.head_statistics import build_head_scores
 from headimpact.scoring.sample_scores import PictureScores, SampleScores
@@ -25,16 +24,18 @@ from headimpact.scoring.shards import missing_shards, read_shards, write_shard
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import ScoreConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
-from headimpact.workflows.opening import open_model
-from headimpact.workflows.run_folder import claim_run, write_provenance
+from headimpact.workflows.opening import find_adapter, open_model
+from headimpact.workflows.run_folder import find_run, started_run, write_provenance
 from headimpact.workflows.score_answer import describe_scores, rank_layers
+from headimpact.workflows.score_options import NO_OPTIONS, check_options, measurement_options, shard_identity
 
 if TYPE_CHECKING:
     from headimpact.models.loading import LoadedModel
-    from headimpact.workflows.head_measurement import DonorMasks, MeasurementOptions
+    from headimpact.workflows.head_measurement import DonorMasks
 
-BASELINES = ("untrained",)
-RESPONSES = ("reference", "own")
+WORK = ("*samples/shard_*",)
+"""Files of a run that are worth keeping when it fails."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -45,6 +46,10 @@ def score_command(config: ScoreConfig) -> None:
         HeadImpactError: If an input is wrong; nothing is written then.
     """
     check_options(config)
+    adapter = None if config.adapter is None else find_adapter(config.adapter)
+    if find_run(config, done_file=JSON_FILE) and not config.dry_run:
+        _print_scores(HeadScores.read(config.out), config, note=f"finished already: {config.out}")
+        return
     dataset = read_split(config, split=config.split, seed=config.seed)
     prompt = prompt_for(config, dataset)
     if config.dry_run:
@@ -54,15 +59,16 @@ def score_command(config: ScoreConfig) -> None:
             as_json=config.json,
         )
         return
-    if claim_run(config, done_file=JSON_FILE):
-        scores, note = HeadScores.read(config.out), [f"finished already: {config.out}"]
-    else:
-        scores, note = (
-            score_folder(open_model(config, adapter=config.adapter), dataset, config=config, prompt=prompt),
-            [],
-        )
+    loaded = open_model(config, adapter=adapter)
+    with started_run(config, work=WORK):
+        scores = score_folder(loaded, dataset, config=config, prompt=prompt)
+    _print_scores(scores, config)
+
+
+def _print_scores(scores: HeadScores, config: ScoreConfig, *, note: str | None = None) -> None:
+    """Say what a run found."""
     print_answer(
-        [*note, *describe_scores(scores), f"scores: {config.out}"],
+        [*([note] if note else []), *describe_scores(scores), f"scores: {config.out}"],
         {
             "counts": dict(scores.counts),
             "layers_by_score": rank_layers(scores),
@@ -90,6 +96,7 @@ def score_folder(loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: Sc
     """
     from headimpact.workflows.head_measurement import DonorMasks, check_on_sample
 
+    check_layer_rule(config.layer_aggregation, heads=loaded.family.architecture(loaded.config).num_heads)
     check = check_on_sample(loaded, dataset[0], dataset[0].captions[0], prompt=prompt)
     donors = DonorMasks.of(dataset.samples, donors=config.donors, seed=config.seed)
     scores = _score_model(loaded, dataset, donors, config=config, prompt=prompt, folder=config.out / "samples")
@@ -113,46 +120,6 @@ def score_folder(loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: Sc
     write_provenance(config.out, command="score", capture_self_check=dataclasses.asdict(check), **scores.provenance)
     scores.write(config.out)
     return HeadScores.read(config.out)
-
-
-def check_options(config: ScoreConfig) -> None:
-    """Refuse unknown names and numbers out of range before a model loads.
-
-    Raises:
-        OptionError: If an option cannot be carried out.
-        UnknownNameError: If the score is unknown.
-    """
-    SCORES[config.score]
-    for kind, value, known in (
-        ("--response", config.response, RESPONSES),
-        ("--baseline", config.baseline, (*BASELINES, None)),
-    ):
-        if value not in known:
-            raise OptionError(unknown_name_message(kind, str(value), [name for name in known if name]))
-    for name in ("batch_size", "shard_size", "captions_per_image", "donors", "bootstrap"):
-        if getattr(config, name) < 1:
-            raise OptionError(f"--{name.replace('_', '-')} is {getattr(config, name)}; expected 1 or more.")
-    if config.examples < 0:
-        raise OptionError(f"--examples is {config.examples}; expected 0 or more.")
-    measurement_options(config)
-
-
-def measurement_options(config: ScoreConfig) -> "MeasurementOptions":
-    """Unpack a config into what the measurement takes.
-
-    Raises:
-        OptionError: If a name is none of those known.
-    """
-    from headimpact.workflows.head_measurement import MeasurementOptions
-
-    return MeasurementOptions(
-        binarization=config.binarization,
-        k=config.binarization_k,
-        quantile=config.binarization_quantile,
-        rows=config.rows,
-        row_reduction=config.row_reduction,  # type: ignore[arg-type]
-        view=config.view,
-    )
 
 
 def _score_model(
@@ -182,14 +149,17 @@ def _score_model(
             if not done:
                 _announce(time.monotonic() - started, len(blocks[index]), sum(len(blocks[i]) for i in missing))
             done += len(blocks[index])
+    samples = read_shards(folder, len(blocks), identity=identity)
+    if not samples.image_ids:
+        shutil.rmtree(folder)  # nothing in it is worth keeping; the next call says why
     return build_head_scores(
-        read_shards(folder, len(blocks), identity=identity),
+        samples,
         loaded.family.architecture(loaded.config),
         layer_aggregation=config.layer_aggregation,
         draws=config.draws,
         bootstrap=config.bootstrap,
         seed=config.seed,
-        options={name: identity[name] for name in identity if name not in {"model", "revision", "image_ids"}},
+        options={name: identity[name] for name in identity if name not in NO_OPTIONS},
         provenance={
             "model": loaded.name,
             "revision": loaded.revision,
@@ -270,32 +240,6 @@ def responses_for(
         for prediction in predictions
     }
     return [(said[sample.image_id],) if said[sample.image_id] else () for sample in samples]
-
-
-def shard_identity(
-    loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: ScoreConfig, prompt: str
-) -> dict[str, Any]:
-    """List everything that decides per-picture scores, so that shards of another run are never mixed in."""
-    return {
-        "score": config.score,
-        "model": loaded.name,
-        "revision": loaded.revision,
-        "dtype": str(loaded.dtype).removeprefix("torch."),
-        "prompt": prompt,
-        "image_ids": dataset.fingerprint,
-        "donors": config.donors,
-        "donor_seed": config.seed,
-        "binarization": config.binarization,
-        "binarization_k": config.binarization_k,
-        "binarization_quantile": config.binarization_quantile,
-        "rows": config.rows,
-        "row_reduction": config.row_reduction,
-        "response": config.response,
-        "captions_per_image": config.captions_per_image,
-        "view": config.view,
-        "batch_size": config.batch_size,
-        "shard_size": config.shard_size,
-    }
 
 
 def split_samples(samples: Sequence[Sample], size: int) -> list[Sequence[Sample]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headimpact.core.errors import DataFormatError, OptionError
+from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
 from headimpact.core.provenance import hash_file
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.selection.selection import Selection
@@ -15,7 +15,7 @@ from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import TuneConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
 from headimpact.workflows.opening import open_model
-from headimpact.workflows.run_folder import claim_run, write_provenance
+from headimpact.workflows.run_folder import find_run, started_run, write_provenance
 
 if TYPE_CHECKING:
     from headimpact.models.loading import LoadedModel
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SELECTION_FILE = "selection.json"
 DONE_FILE = "tuning.json"
+WORK = ("adapter",)
+"""Files of a run that are worth keeping when it fails."""
 
 
 def tune_command(config: TuneConfig) -> None:
@@ -32,11 +34,15 @@ def tune_command(config: TuneConfig) -> None:
     Raises:
         HeadImpactError: If an input is wrong; nothing is written then.
     """
-    options = tuning_options(config)
     selection = Selection.read(selection_file(config.selection))
+    options = tuning_options(config, selection)
     planned = count_lora_parameters(
-        selection.architecture, selection.layers, r=config.r, target_modules=config.target_modules
+        selection.architecture, selection.layers, r=options.r, target_modules=options.target_modules
     )
+    finished = find_run(config, done_file=DONE_FILE)
+    if finished and not config.dry_run:
+        print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
+        return
     dataset = read_split(config, split=config.split, seed=config.seed)
     prompt = prompt_for(config, dataset)
     examples = tuning_examples(dataset, prompt=prompt, captions_per_image=config.captions_per_image)
@@ -54,10 +60,10 @@ def tune_command(config: TuneConfig) -> None:
     if config.dry_run:
         print_answer(["dry run, nothing was written", *plan], content, as_json=config.json)
         return
-    if claim_run(config, done_file=DONE_FILE):
-        print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
-        return
-    result = tune_folder(open_model(config), dataset, examples, selection, config=config)
+    loaded = open_model(config)
+    check_same_architecture(loaded, selection)
+    with started_run(config, work=WORK):
+        result = tune_folder(loaded, dataset, examples, selection, config=config)
     first, last = result.losses[0], result.losses[-1]
     print_answer(
         [*plan, f"loss: {first:.4f} -> {last:.4f}", f"adapter: {result.adapter}"],
@@ -66,8 +72,12 @@ def tune_command(config: TuneConfig) -> None:
     )
 
 
-def tuning_options(config: TuneConfig) -> TuningOptions:
+def tuning_options(config: TuneConfig, selection: Selection) -> TuningOptions:
     """Unpack a config into what the kernel takes.
+
+    Args:
+        config: The command's options.
+        selection: Gives rank and projections where the command does not.
 
     Raises:
         OptionError: If a number is outside its range.
@@ -82,10 +92,10 @@ def tuning_options(config: TuneConfig) -> TuningOptions:
         weight_decay=config.weight_decay,
         lr_scheduler_type=config.lr_scheduler_type,
         seed=config.seed,
-        r=config.r,
+        r=selection.r if config.r is None else config.r,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
-        target_modules=tuple(config.target_modules),
+        target_modules=tuple(config.target_modules or selection.target_modules),
     )
 
 
@@ -104,6 +114,21 @@ def tuning_examples(
         for sample in dataset
         for caption in sample.captions[:captions_per_image]
     )
+
+
+def check_same_architecture(loaded: "LoadedModel", selection: Selection) -> None:
+    """Refuse a selection made from the scores of another model.
+
+    Raises:
+        UnsupportedModelError: If a size or a name differs; the message names it.
+    """
+    found, expected = (one.to_json() for one in (loaded.family.architecture(loaded.config), selection.architecture))
+    for name, value in expected.items():
+        if found[name] != value:
+            raise UnsupportedModelError(
+                f"Selection does not fit the model {loaded.name!r}: {name} is {found[name]}, the selection was made "
+                f"for {value}. Pass the model that was scored, or score this one."
+            )
 
 
 def selection_file(path: Path) -> Path:
@@ -162,5 +187,11 @@ def tune_folder(
         selection_hash=hash_file(config.out / SELECTION_FILE),
     )
     return tune_adapter(
-        loaded, examples, selection, options=tuning_options(config), out=config.out, cache=cache, overwrite=True
+        loaded,
+        examples,
+        selection,
+        options=tuning_options(config, selection),
+        out=config.out,
+        cache=cache,
+        overwrite=True,
     )

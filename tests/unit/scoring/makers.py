@@ -56,7 +56,8 @@ def plain_head_impact(attention, coverage, areas):
         return np.nan
     places = [j for j in range(len(areas)) if areas[j] > 0]
     levels = sorted({float(attention[j]) for j in places}, reverse=True)
-    size, above = sum(areas[j] for j in key), []
+    size = sum(areas[j] for j in key)
+    above: list[int] = []
     for level in levels:
         tied = [j for j in places if float(attention[j]) == level]
         if sum(areas[j] for j in above + tied) >= size - 1e-12:

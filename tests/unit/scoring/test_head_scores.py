@@ -52,6 +52,7 @@ def test_read_back(tmp_path):
         found = HeadScores.read(path)
         assert same(found, scores)
         assert found.baseline is None
+        assert found.file_hash is not None
         assert len(found.file_hash) == 16
 
 

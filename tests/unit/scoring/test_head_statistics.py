@@ -5,7 +5,6 @@ import pytest
 
 from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.provenance import hash_texts
-from headimpact.scoring.head_scores import HeadScores
 from headimpact.scoring.head_statistics import build_head_scores
 from headimpact.scoring.sample_scores import SampleScores
 from tests.unit.scoring.makers import architecture, samples_from_table
@@ -35,7 +34,7 @@ def build(given=None, **options):
 
 
 @pytest.fixture(scope="module", name="scores")
-def built_once() -> HeadScores:
+def built_once():
     return build(options={"rule": "area"}, provenance={"model": "embedded"})
 
 

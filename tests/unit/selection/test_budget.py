@@ -27,7 +27,7 @@ def test_budgets_are_read(text, parameters):
 
 @pytest.mark.parametrize("text", ["0.0001", "1e-4", "", "%", "-5", "0%", "101%", "5 layers", "1.5"])
 def test_other_texts_are_refused(text):
-    with pytest.raises(OptionError, match="Expected a share .* with a percent sign, such as 0.01%, or a whole number"):
+    with pytest.raises(OptionError, match=r"Expected a share .* with a percent sign, such as 0.01%, or a whole number"):
         parse_budget(text, total_parameters=100_000)
 
 

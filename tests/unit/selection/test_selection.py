@@ -84,7 +84,7 @@ def test_broken_files_are_refused_by_name(tmp_path, damage, message):
     content = json.loads(path.read_text())
     damage(content)
     path.write_text(json.dumps(content))
-    with pytest.raises(DataFormatError, match=rf"Cannot use .*selection.json: .*{message}"):
+    with pytest.raises(DataFormatError, match=rf"(?s)Cannot use .*selection.json: .*{message}"):
         Selection.read(path)
 
 

@@ -50,7 +50,7 @@ def test_top_and_bottom_do_not_meet():
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_layers_without_a_score_are_never_chosen(strategy):
     scores = head_scores((0.1, NAN, 0.2, 0.3, 0.4, 0.2, 0.1, NAN))
-    for draw in range(5 if strategy in {"random", "depth-matched"} else 1):
+    for draw in range(3 if strategy in {"random", "depth-matched"} else 1):
         selection = select_layers(scores, strategy=strategy, k=None if strategy == "all" else 2, draw=draw)
         assert not {1, 7} & set(selection.layers)
         assert selection.excluded_layers == (1, 7)

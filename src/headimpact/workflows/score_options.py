@@ -1,0 +1,96 @@
+"""Checks the options of `score` before anything is loaded, and says which of them decide a picture's scores."""
+
+from typing import TYPE_CHECKING, Any
+
+from headimpact.core.errors import OptionError
+from headimpact.core.provenance import hash_texts
+from headimpact.core.registry import unknown_name_message
+from headimpact.data.dataset import KeyObjectDataset
+from headimpact.scoring import SCORES
+from headimpact.scoring.aggregation import check_layer_rule
+from headimpact.workflows.configs import ScoreConfig
+
+if TYPE_CHECKING:
+    from headimpact.models.loading import LoadedModel
+    from headimpact.workflows.head_measurement import MeasurementOptions
+
+BASELINES = ("untrained",)
+RESPONSES = ("reference", "own")
+NO_OPTIONS = frozenset({"model", "revision", "adapter", "image_ids", "texts"})
+"""What decides a picture's scores without being an option of the measurement."""
+
+MANY_HEADS = 10**6
+"""Stands for the number of heads while no model is there to count them."""
+
+
+def check_options(config: ScoreConfig) -> None:
+    """Refuse unknown names and numbers out of range before a model loads.
+
+    Raises:
+        OptionError: If an option cannot be carried out.
+        UnknownNameError: If the score is unknown.
+    """
+    SCORES[config.score]
+    for kind, value, known in (
+        ("--response", config.response, RESPONSES),
+        ("--baseline", config.baseline, (*BASELINES, None)),
+    ):
+        if value not in known:
+            raise OptionError(unknown_name_message(kind, str(value), [name for name in known if name]))
+    for name in ("batch_size", "shard_size", "captions_per_image", "donors", "bootstrap"):
+        if getattr(config, name) < 1:
+            raise OptionError(f"--{name.replace('_', '-')} is {getattr(config, name)}; expected 1 or more.")
+    if config.examples < 0:
+        raise OptionError(f"--examples is {config.examples}; expected 0 or more.")
+    if config.draws is not None and config.draws < 1:
+        raise OptionError(f"--draws is {config.draws}; expected 1 or more.")
+    if config.max_new_tokens < 1:
+        raise OptionError(f"--max-new-tokens is {config.max_new_tokens}; expected 1 or more.")
+    check_layer_rule(config.layer_aggregation, heads=MANY_HEADS)
+    measurement_options(config)
+
+
+def measurement_options(config: ScoreConfig) -> "MeasurementOptions":
+    """Unpack a config into what the measurement takes.
+
+    Raises:
+        OptionError: If a name is none of those known, or a number is out of range.
+    """
+    from headimpact.workflows.head_measurement import MeasurementOptions
+
+    return MeasurementOptions(
+        binarization=config.binarization,
+        k=config.binarization_k,
+        quantile=config.binarization_quantile,
+        rows=config.rows,
+        row_reduction=config.row_reduction,  # type: ignore[arg-type]
+        view=config.view,
+    )
+
+
+def shard_identity(
+    loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: ScoreConfig, prompt: str
+) -> dict[str, Any]:
+    """List everything that decides per-picture scores, so that shards of another run are never mixed in."""
+    return {
+        "score": config.score,
+        "model": loaded.name,
+        "revision": loaded.revision,
+        "adapter": None if loaded.adapter is None else str(loaded.adapter),
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "prompt": prompt,
+        "image_ids": dataset.fingerprint,
+        "texts": hash_texts(text for sample in dataset for text in (*sample.captions[: config.captions_per_image], "")),
+        "donors": config.donors,
+        "donor_seed": config.seed,
+        "binarization": config.binarization,
+        "binarization_k": config.binarization_k,
+        "binarization_quantile": config.binarization_quantile,
+        "rows": config.rows,
+        "row_reduction": config.row_reduction,
+        "response": config.response,
+        "captions_per_image": config.captions_per_image,
+        "view": config.view,
+        "batch_size": config.batch_size,
+        "shard_size": config.shard_size,
+    }
