@@ -10,7 +10,8 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import tyro
 import yaml
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         config_class, workflow = COMMANDS[command]
         config = parse_config(config_class, rest, command)
+        check_seed(config)
         module, _, function = workflow.partition(":")
         code = getattr(importlib.import_module(module), function)(config)
         return int(code or 0)
@@ -174,24 +176,63 @@ def read_config_file(config_class: type, path: Path | None) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise DataFormatError(f"{path} holds a {type(content).__name__}, expected `option: value` lines.")
-    types = {field.name: field for field in dataclasses.fields(config_class)}
+    kinds = get_type_hints(config_class)
     values: dict[str, Any] = {}
     for key, value in content.items():
         name = str(key).replace("-", "_")
-        if name not in types:
-            raise DataFormatError(f"{path}: {unknown_name_message('option', str(key), types)}")
-        values[name] = _as_field(types[name].type, value)
+        if name not in kinds:
+            raise DataFormatError(f"{path}: {unknown_name_message('option', str(key), kinds)}")
+        try:
+            values[name] = as_kind(kinds[name], value)
+        except (TypeError, ValueError):
+            kind = " or ".join(one.__name__.replace("NoneType", "null") for one in _alternatives(kinds[name]))
+            raise DataFormatError(f"{path}: option {key!s} is {value!r}, expected {kind}.") from None
     return values
 
 
-def _as_field(kind: Any, value: Any) -> Any:
-    """Turn YAML's lists and texts into the tuples and paths that configs hold."""
-    text = str(kind)
-    if isinstance(value, list):
-        return tuple(Path(v) if "Path" in text or "Folders" in text else v for v in value)
-    if isinstance(value, str) and ("Path" in text):
-        return Path(value)
-    return value
+def as_kind(kind: Any, value: Any) -> Any:
+    """Turn a value of a YAML file into what a config holds.
+
+    Args:
+        kind: Type of the config's field: a plain type, a tuple of one, or one or None.
+        value: What YAML made of the text.
+
+    Returns:
+        The value; lists become tuples, texts paths where the field holds paths. `1e-3`, which YAML takes for a
+        text, becomes a number.
+
+    Raises:
+        TypeError: If the value is of another kind.
+        ValueError: If a text is no number where one is expected.
+    """
+    for one in _alternatives(kind):
+        if value is None and one is NoneType:
+            return None
+        if get_origin(one) is tuple and isinstance(value, list):
+            return tuple(as_kind(get_args(one)[0], part) for part in value)
+        if one is Path and isinstance(value, str):
+            return Path(value)
+        if one is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            return float(value)
+        if one in {str, int, bool} and type(value) is one:
+            return value
+    raise TypeError(kind)
+
+
+def check_seed(config: Any) -> None:
+    """Refuse a seed that random generators do not take.
+
+    Raises:
+        OptionError: If the seed is negative.
+    """
+    seed = getattr(config, "seed", 0)
+    if seed < 0:
+        raise OptionError(f"--seed is {seed}; expected 0 or more.")
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    """List the types of a union, or the one type."""
+    return get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
 
 
 def _config_path(words: Sequence[str]) -> Path | None:
@@ -222,5 +263,6 @@ def _summary(config_class: type) -> str:
 def _print_error(error: HeadImpactError) -> None:
     """Print an error as one line, and every single fault below it where there are several."""
     sys.stderr.write(f"headimpact: error: {' '.join(str(error).split())}\n")
-    for fault in getattr(error, "faults", ()):
+    faults = getattr(error, "faults", ())
+    for fault in faults if len(faults) > 1 else ():
         sys.stderr.write(f"  {' '.join(fault.split())}\n")

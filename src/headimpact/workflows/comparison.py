@@ -13,7 +13,7 @@ from headimpact.core.errors import OptionError
 from headimpact.evaluation.metrics import METRICS
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import CompareConfig
-from headimpact.workflows.run_folder import claim_run, write_provenance
+from headimpact.workflows.run_folder import find_run, started_run, write_provenance
 
 COMPARISON_FILE = "comparison.json"
 
@@ -23,19 +23,34 @@ def compare_command(config: CompareConfig) -> None:
 
     Raises:
         OptionError: If no run is named or a number is out of range.
+        UnknownNameError: If the primary metric is unknown.
         HeadImpactError: If the runs are broken or cannot be compared.
     """
     if not config.runs:
         raise OptionError("No run named. Pass folders written by headimpact evaluate.")
+    METRICS[config.primary]
+    if find_run(config, done_file=COMPARISON_FILE) and not config.dry_run:
+        _print_table(ComparisonTable.read(config.out), config, note=f"finished already: {config.out}")
+        return
     table = compare_folders(
         config.runs, primary=config.primary, margin=config.margin, resamples=config.bootstrap, seed=config.seed
     )
     if not config.dry_run:
-        claim_run(config, done_file=COMPARISON_FILE)
-        write_comparison(table, config.out, seed=config.seed)
+        with started_run(config, work=(COMPARISON_FILE,)):
+            write_comparison(table, config.out, seed=config.seed)
+    _print_table(table, config, note="dry run, nothing was written" if config.dry_run else None)
+
+
+def _print_table(table: ComparisonTable, config: CompareConfig, *, note: str | None) -> None:
+    """Say how the comparison came out."""
     print_answer(
-        [*describe_table(table), f"table: {config.out}"],
-        {"verdict": table.verdict.answer if table.verdict else None, "sentences": table.sentences()},
+        [*([note] if note else []), *describe_table(table), f"table: {config.out}"],
+        {
+            "verdict": table.verdict.answer if table.verdict else None,
+            "sentences": table.sentences(),
+            "notes": table.notes,
+            "out": str(config.out),
+        },
         as_json=config.json,
     )
 
@@ -46,7 +61,6 @@ def compare_folders(runs: Sequence[Path], *, primary: str, margin: float, resamp
     Raises:
         HeadImpactError: If the runs are broken or cannot be compared.
     """
-    METRICS[primary]
     found = find_runs(runs)
     notes = [f"Not finished, left out: {path.name}." for path in found.unfinished]
     return compare_runs(
@@ -87,6 +101,6 @@ def _interval(estimate: Estimate | None) -> str:
 
 
 def write_comparison(table: ComparisonTable, out: Path, *, seed: int) -> None:
-    """Write `table.csv`, `table.md` and, last, `comparison.json`."""
+    """Write `comparison.csv`, `comparison.md` and, last, `comparison.json`."""
     write_provenance(out, command="compare", seed=seed)
     table.write(out)

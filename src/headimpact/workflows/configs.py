@@ -23,6 +23,8 @@ class OutputOptions:
     """Folder (or file, for report) to write."""
     overwrite: bool = False
     """Replace an output that already exists."""
+    resume: bool = False
+    """Go on with a run that was stopped; start if there is none; say so and stop if it is finished."""
     dry_run: bool = False
     """Check every input, print the plan, and stop."""
     json: bool = False
@@ -73,8 +75,6 @@ class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
     """Split to score on; `all` for every picture."""
     adapter: OptionalPath = None
     """PEFT adapter folder to put on the model first."""
-    resume: bool = False
-    """Go on with a run that was stopped; start if there is none."""
     score: str = "head_impact"
     """Head score to compute; see `headimpact list scores`."""
     binarization: str = "area"
@@ -115,8 +115,6 @@ class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
 class SelectConfig(OutputOptions):
     """Choose the layers to tune from head scores."""
 
-    resume: bool = False
-    """Say so and stop if the choice is made already; start if there is none."""
     scores: Path
     """Folder written by `headimpact score`."""
     strategy: str = "top-k"
@@ -141,8 +139,6 @@ class TuneConfig(ModelOptions, DataOptions, OutputOptions):
     """selection.json, or the folder that holds it."""
     split: str = "train"
     """Split to tune on."""
-    resume: bool = False
-    """Say so and stop if the run is finished; start if there is none."""
     r: OptionalCount = None
     """LoRA rank; that of the selection if left out."""
     lora_alpha: float = 16
@@ -177,8 +173,6 @@ class EvaluateConfig(ModelOptions, DataOptions, OutputOptions):
     """Split to evaluate on."""
     adapter: OptionalPath = None
     """Run folder of `tune`, or a PEFT adapter folder."""
-    resume: bool = False
-    """Go on with a run that was stopped; start if there is none."""
     max_new_tokens: int = 48
     """Longest caption."""
     num_beams: int = 1
@@ -193,8 +187,6 @@ class EvaluateConfig(ModelOptions, DataOptions, OutputOptions):
 class CompareConfig(OutputOptions):
     """Compare evaluated runs: did the chosen layers beat random ones?"""
 
-    resume: bool = False
-    """Say so and stop if the comparison is made already; start if there is none."""
     runs: Folders
     """Folders written by `headimpact evaluate`, or folders of such folders."""
     primary: str = "exact_match"
@@ -263,8 +255,6 @@ class ExperimentConfig(OutputOptions):
     """Data folder with the four splits; scenes of --task are made if left out."""
     task: str = "where"
     """Task of the scenes that are made."""
-    resume: bool = False
-    """Go on with a run that was stopped; finished steps are not done again."""
     calibration: int = 96
     """Scenes for scoring."""
     train: int = 512

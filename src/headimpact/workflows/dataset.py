@@ -1,10 +1,13 @@
 """Data folders from the command line: make scenes, check a folder, read one for a stage."""
 
+import json
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from tqdm import tqdm
 
-from headimpact.core.artifacts import write_json
+from headimpact.core.artifacts import refuse_used, write_json
 from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.dataset import KeyObjectDataset
@@ -84,15 +87,28 @@ def build_scenes_command(config: BuildScenesConfig) -> None:
     if config.task not in TASKS:
         raise OptionError(unknown_name_message("task", config.task, TASKS))
     counts = scene_counts(config)
-    if not config.dry_run:
+    finished = config.resume and holds_scenes(config.out, task=config.task, counts=counts, seed=config.seed)
+    if not config.overwrite and not finished:
+        refuse_used(config.out, overwrite=False)
+    if not config.dry_run and not finished:
         build_scenes(config.out, task=config.task, counts=counts, seed=config.seed, overwrite=config.overwrite)
     made = ", ".join(f"{count} {split}" for split, count in counts.items())
-    verb = "would write" if config.dry_run else "wrote"
+    verb = "finished already:" if finished else "would write" if config.dry_run else "wrote"
     print_answer(
         [f"{verb} {sum(counts.values())} scenes of task {config.task!r} ({made})", f"folder: {config.out}"],
         {"out": str(config.out), "task": config.task, "counts": counts},
         as_json=config.json,
     )
+
+
+def holds_scenes(out: Path, *, task: str, counts: Mapping[str, int], seed: int) -> bool:
+    """Tell whether a folder holds just these scenes; it was written whole or not at all."""
+    try:
+        content = json.loads((out / "instances.json").read_text(encoding="utf-8"))
+        found = Counter(image["split"] for image in content["images"])
+        return bool((content["info"]["task"], content["info"]["seed"], dict(found)) == (task, seed, dict(counts)))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def scene_counts(config: BuildScenesConfig) -> dict[str, int]:

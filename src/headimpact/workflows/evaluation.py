@@ -21,6 +21,7 @@ from headimpact.evaluation.results import (
     CaptionMetrics,
     Prediction,
     read_metrics,
+    read_predictions,
     write_metrics,
 )
 from headimpact.evaluation.tokenizers import TOKENIZERS
@@ -163,6 +164,22 @@ def evaluate_model(
         used_image_hashes={**used, "tested": [hash_texts([sample.image_id]) for sample in dataset]},
     )
     return metrics
+
+
+def read_caption_metrics(out: Path) -> CaptionMetrics:
+    """Read what a finished run measured.
+
+    Raises:
+        DataFormatError: If a file is missing or broken.
+    """
+    content, parts = read_metrics(out)
+    return CaptionMetrics(
+        values=content["metrics"],
+        parts=parts,
+        image_ids=tuple(prediction.image_id for prediction in read_predictions(out / PREDICTIONS_FILE)),
+        tokenizer=content["identity"]["tokenizer"],
+        left_out=content.get("left_out", {}),
+    )
 
 
 def evaluation_blocks(

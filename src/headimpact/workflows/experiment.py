@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headimpact.comparison.table import ComparisonTable
-from headimpact.core.errors import OptionError
-from headimpact.core.registry import unknown_name_message
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.report.builder import build_report
 from headimpact.scoring.head_scores import HeadScores
@@ -23,14 +21,18 @@ from headimpact.workflows.comparison import compare_folders, describe_table, wri
 from headimpact.workflows.configs import EvaluateConfig, ExperimentConfig, ModelOptions, ScoreConfig, TuneConfig
 from headimpact.workflows.dataset import prompt_for, read_checked
 from headimpact.workflows.evaluation import describe_adapter, evaluate_model, evaluation_blocks
+from headimpact.workflows.experiment_options import check_arms, check_options, read_splits
 from headimpact.workflows.opening import open_model
-from headimpact.workflows.run_folder import claim_run
+from headimpact.workflows.run_folder import claim_run, find_run, started_run
 from headimpact.workflows.tuning import tune_folder, tuning_examples
 
 if TYPE_CHECKING:
     from headimpact.models.loading import LoadedModel
 
 DONE_FILE = "report.html"
+WORK = ("scores/*samples/shard_*",)
+"""Files of a run that are worth keeping when it fails."""
+
 EVALUATION_BATCH = 64
 _LOG = logging.getLogger(__name__)
 
@@ -86,21 +88,32 @@ def run_experiment(config: ExperimentConfig) -> None:
         HeadImpactError: If a step fails; finished steps stay.
     """
     check_options(config)
+    if find_run(config, done_file=DONE_FILE) and not config.dry_run:
+        _print_finding(config, f"finished already: {config.out / DONE_FILE}")
+        return
     if config.dry_run:
         names = arm_names(None if config.exhaustive else config.random_draws, config.depth_matched_draws)
         print_answer(["dry run, nothing was written", *names], {"arms": names}, as_json=config.json)
         return
-    claim_run(config, done_file=DONE_FILE)
     started = time.monotonic()
-    bench = set_up(config)
-    scores = score_step(bench)
+    loaded = open_model(ModelOptions(model=config.model, device=config.device))
+    check_arms(config, loaded)
+    given = None if config.data is None else read_splits(config.data)
+    with started_run(config, work=WORK):
+        bench = set_up(config, loaded, given)
+        scores = score_step(bench)
     arms = select_step(bench, scores)
     tune_step(bench, arms)
     evaluate_step(bench, arms)
-    table = compare_step(config)
+    compare_step(config)
     report = build_report([config.out], config.out / DONE_FILE, overwrite=True)
-    minutes = (time.monotonic() - started) / 60
-    top = next(selection for _, selection in arms if selection.strategy == "top-k")
+    _print_finding(config, f"report: {report} ({(time.monotonic() - started) / 60:.1f} minutes)")
+
+
+def _print_finding(config: ExperimentConfig, last_line: str) -> None:
+    """Say what an experiment found, from its files; the table and the report's path come last."""
+    top = Selection.read(config.out / "selections" / "top-k.json")
+    table = ComparisonTable.read(config.out / "comparison")
     print_answer(
         [
             f"layers: {' '.join(map(str, top.layers))}",
@@ -108,47 +121,30 @@ def run_experiment(config: ExperimentConfig) -> None:
             "",
             *describe_table(table),
             "",
-            f"report: {report} ({minutes:.1f} minutes)",
+            last_line,
         ],
         {
             "layers": list(top.layers),
             "target_modules": list(top.target_module_names()),
             "verdict": table.verdict.answer if table.verdict else None,
             "sentences": list(table.sentences()),
-            "report": str(report),
+            "report": str(config.out / DONE_FILE),
         },
         as_json=config.json,
     )
 
 
-def check_options(config: ExperimentConfig) -> None:
-    """Refuse options that cannot be carried out before anything is written.
+def set_up(config: ExperimentConfig, loaded: "LoadedModel", data: KeyObjectDataset | None) -> Bench:
+    """Make the scenes where no data is given, and put everything together."""
+    if data is None:
+        folder = config.out / "data"
+        if not folder.is_dir():
+            from headimpact.embedded.scenes import build_scenes
 
-    Raises:
-        OptionError: If a number is out of range or the task is unknown.
-    """
-    from headimpact.embedded.tasks import TASKS
-
-    if config.data is None and config.task not in TASKS:
-        raise OptionError(unknown_name_message("task", config.task, TASKS))
-    for name in ("calibration", "train", "test", "seeds", "max_steps", "batch_size"):
-        if getattr(config, name) < 1:
-            raise OptionError(f"--{name.replace('_', '-')} is {getattr(config, name)}; expected 1 or more.")
-    if config.random_draws < 1 and not config.exhaustive:
-        raise OptionError("--random-draws is 0; expected 1 or more: random choices are the chance level.")
-
-
-def set_up(config: ExperimentConfig) -> Bench:
-    """Make or read the data and load the model."""
-    folder = config.data or config.out / "data"
-    if config.data is None and not folder.is_dir():
-        from headimpact.embedded.scenes import build_scenes
-
-        counts = {name: getattr(config, name) for name in ("calibration", "train", "validation", "test")}
-        build_scenes(folder, task=config.task, counts={k: v for k, v in counts.items() if v}, seed=config.seed)
-    data = read_checked(folder)
-    first = ScoreConfig(model=config.model, data=folder, out=config.out)
-    loaded = open_model(ModelOptions(model=config.model, device=config.device))
+            counts = {name: getattr(config, name) for name in ("calibration", "train", "validation", "test")}
+            build_scenes(folder, task=config.task, counts={k: v for k, v in counts.items() if v}, seed=config.seed)
+        data = read_checked(folder)
+    first = ScoreConfig(model=config.model, data=data.root, out=config.out)
     return Bench(config=config, loaded=loaded, data=data, prompt=prompt_for(first, data))
 
 
@@ -253,13 +249,12 @@ def evaluate_step(bench: Bench, arms: Sequence[tuple[str, Selection]]) -> None:
         )
 
 
-def compare_step(config: ExperimentConfig) -> ComparisonTable:
+def compare_step(config: ExperimentConfig) -> None:
     """Compare all evaluated runs."""
     table = compare_folders(
         [config.out / "evaluated"], primary=config.primary, margin=config.margin, resamples=2000, seed=config.seed
     )
     write_comparison(table, config.out / "comparison", seed=config.seed)
-    return table
 
 
 def _runs(arms: Sequence[tuple[str, Selection]], seeds: int) -> list[tuple[str, Selection, int]]:

@@ -3,6 +3,7 @@
 from headimpact.core.artifacts import refuse_used
 from headimpact.core.errors import OptionError
 from headimpact.report.builder import build_report
+from headimpact.report.run_files import read_runs
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import ReportConfig
 
@@ -17,7 +18,11 @@ def report_command(config: ReportConfig) -> None:
     """
     if not config.runs:
         raise OptionError("No run named. Pass folders written by score, select, tune, evaluate or compare.")
+    if config.resume and config.out.is_file() and not config.overwrite:
+        print_answer([f"finished already: {config.out}"], {"report": str(config.out)}, as_json=config.json)
+        return
     refuse_used(config.out, overwrite=config.overwrite)
+    read_runs(config.runs)
     if config.dry_run:
         print_answer(["dry run, nothing was written"], {"runs": [str(r) for r in config.runs]}, as_json=config.json)
         return

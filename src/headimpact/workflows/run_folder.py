@@ -66,7 +66,7 @@ def started_run(config: Any, *, work: Sequence[str]) -> Iterator[None]:
         Nothing; the folder is there and holds `config.yaml`.
 
     Raises:
-        RunFailedError: If the file system refuses.
+        HeadImpactError: What is raised inside; if the file system refuses.
     """
     out = Path(config.out)
     try:

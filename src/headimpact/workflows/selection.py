@@ -6,7 +6,7 @@ from headimpact.selection.selection import Selection
 from headimpact.selection.strategies import STRATEGIES, select_layers
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import SelectConfig
-from headimpact.workflows.run_folder import claim_run, write_provenance
+from headimpact.workflows.run_folder import find_run, started_run, write_provenance
 
 SELECTION_FILE = "selection.json"
 
@@ -21,9 +21,11 @@ def select_command(config: SelectConfig) -> None:
     STRATEGIES[config.strategy]
     if config.k is not None and config.budget is not None:
         raise OptionError(f"Both --k {config.k} and --budget {config.budget} given; expected one. Drop the other.")
-    scores = HeadScores.read(config.scores)
+    if find_run(config, done_file=SELECTION_FILE) and not config.dry_run:
+        _print_selection(Selection.read(config.out / SELECTION_FILE), config, note=f"finished already: {config.out}")
+        return
     selection = select_layers(
-        scores,
+        HeadScores.read(config.scores),
         strategy=config.strategy,
         k=config.k,
         budget=config.budget,
@@ -33,10 +35,19 @@ def select_command(config: SelectConfig) -> None:
         target_modules=tuple(config.target_modules),
     )
     if not config.dry_run:
-        claim_run(config, done_file=SELECTION_FILE)
-        write_provenance(config.out, command="select", seed=config.seed, scores_hash=selection.scores_hash)
-        selection.write(config.out / SELECTION_FILE)
-    print_answer(describe_selection(selection), selection.to_json(), as_json=config.json)
+        with started_run(config, work=(SELECTION_FILE,)):
+            write_provenance(config.out, command="select", seed=config.seed, scores_hash=selection.scores_hash)
+            selection.write(config.out / SELECTION_FILE)
+    _print_selection(selection, config, note="dry run, nothing was written" if config.dry_run else None)
+
+
+def _print_selection(selection: Selection, config: SelectConfig, *, note: str | None) -> None:
+    """Say what was chosen."""
+    print_answer(
+        [*([note] if note else []), f"selection: {config.out}", *describe_selection(selection)],
+        selection.to_json(),
+        as_json=config.json,
+    )
 
 
 def describe_selection(selection: Selection) -> list[str]:
