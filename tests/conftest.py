@@ -17,7 +17,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "warning")
 
-SHAPE_CHECKED = ("headimpact.models", "headimpact.attention")
+SHAPE_CHECKED = (
+    "headimpact.models",
+    "headimpact.attention",
+    "headimpact.scoring",
+    "headimpact.selection",
+    "headimpact.data",
+)
 """Rooms whose annotations are checked at run time (beartype and jaxtyping), in tests only."""
 
 install_import_hook(SHAPE_CHECKED, "beartype.beartype")

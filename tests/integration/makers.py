@@ -33,8 +33,8 @@ def written_scores(folder: Path, *, unscored: tuple[int, ...] = ()) -> Path:
     layers = values.mean(axis=1)
     scores = HeadScores(
         score="head_impact",
-        values={name: values for name in ("head_impact", *STATISTICS)},
-        layer_values={name: layers for name in ("head_impact", *STATISTICS)},
+        values=dict.fromkeys(("head_impact", *STATISTICS), values),
+        layer_values=dict.fromkeys(("head_impact", *STATISTICS), layers),
         counts={"used": 2, "skipped": {}},
         architecture=TINY,
     )

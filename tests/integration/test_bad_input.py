@@ -1,5 +1,6 @@
 """Bad input: one clear line that names it, the right exit code, and nothing half-written."""
 
+import dataclasses
 import errno
 import json
 import shutil
@@ -8,8 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from peft import LoraConfig
 from PIL import Image
+from safetensors.numpy import save_file
 from transformers import LlamaConfig
 
 from headimpact.selection.selection import Selection
@@ -18,6 +22,10 @@ from tests.integration.conftest import done, run
 from tests.integration.makers import TINY, bomb, edit_json, truncated, written_scores
 
 FAST = ("--draws", 50, "--bootstrap", 20, "--donors", 2, "--examples", 0)
+
+
+Cases = dict[str, tuple[Any, ...]]
+"""Name of a case to: what makes the command, and the parts that its one line of error must hold."""
 
 
 class Place:
@@ -49,6 +57,11 @@ class Place:
     def copied_model(self) -> Path:
         shutil.copytree(self.model, self.root / "model")
         return self.root / "model"
+
+    def yaml(self, text: str) -> Path:
+        path = self.root / "run.yaml"
+        path.write_text(text)
+        return path
 
     def text_model(self) -> Path:
         LlamaConfig(num_hidden_layers=1).save_pretrained(self.root / "text")
@@ -104,7 +117,7 @@ def of_jsonl(place: Place, **line: Any) -> tuple[object, ...]:
     return place.score(jsonl_folder(place.root / "data", {}, line))
 
 
-DATA = {
+DATA: Cases = {
     "no folder": (lambda p: p.score(p.root / "no"), "does not exist"),
     "no data set": (lambda p: p.score(p.model), "No data set in"),
     "unreadable JSON": (lambda p: broken_json(p, "instances.json", '{"images": ['), "instances.json"),
@@ -152,15 +165,9 @@ DATA = {
         "No picture left",
         "3 no_caption",
     ),
-    "every object cropped away": (
+    "every mask empty": (
         lambda p: edited(
-            p,
-            lambda i, c: [
-                a.update(segmentation=[[5.9, 0, 6, 0, 6, 0.4, 5.9, 0.4]]) and a or a.update(
-                    segmentation={"size": [4, 6], "counts": [24]}
-                )
-                for a in i["annotations"]
-            ],
+            p, lambda i, c: [a.update(segmentation={"size": [4, 6], "counts": [24]}) for a in i["annotations"]]
         ),
         "No picture left",
         "3 empty_mask",
@@ -185,6 +192,15 @@ DATA = {
 def test_bad_data_is_refused(place, name):
     make, *parts = DATA[name]
     refused(place, make(place), *parts)
+
+
+def test_objects_that_are_cropped_away_leave_nothing_to_score(place, tiny_checkpoint):
+    def to_the_edge(instances: dict[str, Any], captions: dict[str, Any]) -> None:
+        for annotation in instances["annotations"]:
+            annotation["segmentation"] = [[0, 0, 1, 0, 1, 4, 0, 4]]
+
+    words = place.score(place.data(edit=to_the_edge), "--shard-size", 2, model=tiny_checkpoint("llava-clip"))
+    refused(place, words, "No sample left to score: 3 cropped_away")
 
 
 def test_all_faults_are_listed_one_a_line(place):
@@ -218,13 +234,8 @@ def weights_cut(place: Place) -> Path:
 
 
 def other_adapter(place: Place) -> Path:
-    from peft import LoraConfig
-
     folder = place.root / "adapter"
     LoraConfig(r=1, target_modules=["model.language_model.layers.7.self_attn.q_proj"]).save_pretrained(str(folder))
-    from safetensors.numpy import save_file
-    import numpy as np
-
     save_file({"base_model.model.x.lora_A.weight": np.zeros((1, 1), np.float32)}, folder / "adapter_model.safetensors")
     return folder
 
@@ -235,7 +246,7 @@ def renamed(place: Place, **changes: Any) -> Path:
     return folder
 
 
-MODELS = {
+MODELS: Cases = {
     "no such folder": (lambda p: p.score(p.data(), model="./no/such/folder"), "Model not found", "no/such/folder"),
     "near a short name": (lambda p: p.score(p.data(), model="embeded"), "Model not found: 'embeded'", "embedded"),
     "no config": (lambda p: p.score(p.data(), model=p.data()), "No config.json in"),
@@ -256,7 +267,7 @@ MODELS = {
     "unknown dtype": (lambda p: p.score(p.data(), "--dtype", "float23"), "Unknown dtype 'float23'. Did you mean"),
     "unknown attention": (lambda p: p.score(p.data(), "--attn-implementation", "sdpaa"), "sdpaa"),
     "another model's selection": (
-        lambda p: p.tune(p.selection(architecture=TINY.__class__(**{**TINY.__dict__, "num_heads": 8}))),
+        lambda p: p.tune(p.selection(architecture=dataclasses.replace(TINY, num_heads=8))),
         "Selection does not fit the model",
         "num_heads is 4",
     ),
@@ -274,7 +285,7 @@ def names(option: str, near: str, known: str) -> tuple[Callable[[Place], tuple[o
     return (lambda p: p.score(p.root, option, near)), f"'{near}'. Did you mean '{known}'", option.strip("-")[:5]
 
 
-OPTIONS = {
+OPTIONS: Cases = {
     "unknown option": (lambda p: p.score(p.root, "--binarisation", "area"), "--binarisation", "--binarization"),
     "option without value": (lambda p: ("score", "--model"), "--model"),
     "not a number": (lambda p: p.score(p.root, "--batch-size", "many"), "--batch-size", "many"),
@@ -290,8 +301,8 @@ OPTIONS = {
     "no donors": (lambda p: p.score(p.root, "--donors", 0), "--donors is 0"),
     "no draws": (lambda p: p.score(p.root, "--draws", 0), "--draws is 0"),
     "empty shards": (lambda p: p.score(p.root, "--shard-size", 0), "--shard-size is 0"),
-    "quantile": (lambda p: p.score(p.root, "--binarization-quantile", 2), "uantile", "2.0"),
-    "factor": (lambda p: p.score(p.root, "--binarization-k", 0), "0"),
+    "quantile": (lambda p: p.score(p.root, "--binarization-quantile", 2), "--binarization-quantile is 2.0"),
+    "factor": (lambda p: p.score(p.root, "--binarization-k", 0), "--binarization-k is 0"),
     "unknown metric": (lambda p: p.evaluate("--metrics", "bleu_5"), "Unknown metric 'bleu_5'. Did you mean"),
     "unknown tokenizer": (lambda p: p.evaluate("--tokenizer", "pbt"), "Unknown tokenizer 'pbt'. Did you mean 'ptb'"),
     "no beams": (lambda p: p.evaluate("--num-beams", 0), "--num-beams is 0"),
@@ -351,15 +362,6 @@ OPTIONS = {
         "Unknown option 'batchsize'. Did you mean 'batch_size'",
     ),
 }  # fmt: skip
-
-
-def _yaml(self: Place, text: str) -> Path:
-    path = self.root / "run.yaml"
-    path.write_text(text)
-    return path
-
-
-Place.yaml = _yaml  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -1,5 +1,6 @@
 """The whole job through the command line on a tiny model, every stage from the files of the one before."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from peft import PeftModel
 
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.selection.selection import Selection
@@ -103,7 +105,19 @@ def test_scores_hold_figures_beside_chance_and_the_untrained_twin(job):
 
 
 def test_the_models_own_answers_are_scored_too(job, tmp_path):
-    done("score", *job.inputs(), *SCORE, "--response", "own", "--max-new-tokens", 3, "--limit", 3, "--out", tmp_path / "s")
+    done(
+        "score",
+        *job.inputs(),
+        *SCORE,
+        "--response",
+        "own",
+        "--max-new-tokens",
+        3,
+        "--limit",
+        3,
+        "--out",
+        tmp_path / "s",
+    )
     scores = HeadScores.read(tmp_path / "s")
     assert scores.counts["used"] + sum(scores.counts["skipped"].values()) == 3
     assert scores.options["response"] == "own"
@@ -130,14 +144,10 @@ def test_strategies_differ_as_their_names_say(job):
 
 
 def test_tuning_gives_an_adapter_that_plain_peft_loads(job, tiny_model):
-    from peft import PeftModel
-
     out = job.tune("top")
     record = json.loads((out / "tuning.json").read_text())
     assert record["trainable_parameters"] == 896
     assert f"trainable: 896 of {record['total_parameters']:,} parameters" in job.answers["tune-top"].out
-    import copy
-
     adapted = PeftModel.from_pretrained(copy.deepcopy(tiny_model("llava-siglip").model), str(out / "adapter"))
     tuned = {name for name, _ in adapted.named_parameters() if "lora_" in name}
     layer = Selection.read(out / "selection.json").layers[0]

@@ -39,8 +39,8 @@ Weights are stored in float16 and load as float32. Greedy decoding.
 
 ## Data
 
-Fresh scenes from the split `pretrain` of the generator (seed {seed}); no picture was used twice by the
-decoder on purpose, and no picture of another split was used. The key object is the largest visible one, at
+Scenes drawn on the fly from the split `pretrain` of the generator (seed {seed}); no picture of another split
+was used. The key object is the largest visible one, at
 least 1.5 times the next. Each picture came with captions in {styles} styles, each asked for by its own prompt,
 and closed questions about colour, shape, texture, place, background, number, and presence of a texture.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MEASURED_COUNT = 512
+MEASURED_COUNT = 400
 MEASURED_SEED = 1000
 SMOKE_PLAN = Plan(
     steps=6,

@@ -52,10 +52,10 @@ class MeasurementOptions:
     view: str = "all"
 
     def __post_init__(self) -> None:
-        """Refuse unknown names before a model loads.
+        """Refuse unknown names and numbers out of range before a model loads.
 
         Raises:
-            OptionError: If a name is none of those known.
+            OptionError: If a name is none of those known, or a number is out of range.
         """
         for kind, value, known in (
             ("binarization", self.binarization, RULES),
@@ -65,6 +65,10 @@ class MeasurementOptions:
         ):
             if value not in known:
                 raise OptionError(unknown_name_message(f"--{kind}", value, known))
+        if not self.k > 0:
+            raise OptionError(f"--binarization-k is {self.k}; expected a number above 0, such as 1.0.")
+        if not 0 < self.quantile < 1:
+            raise OptionError(f"--binarization-quantile is {self.quantile}; expected a number in (0, 1), such as 0.8.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -56,9 +56,9 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, tokenizer):
 
 def test_training_learns_and_logs(tmp_path, tokenizer):
     run = TrainingRun(
-        plan=replace(SMOKE_PLAN, steps=60, warm_steps=10, minutes=1000.0), tokenizer=tokenizer, folder=tmp_path
+        plan=replace(SMOKE_PLAN, steps=40, warm_steps=10, minutes=1000.0), tokenizer=tokenizer, folder=tmp_path
     )
     run.train()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [20, 40, 60]
+    assert [line["step"] for line in lines] == [20, 40]
     assert lines[-1]["loss"] < lines[0]["loss"]

@@ -1,0 +1,150 @@
+"""README and docs hold nothing that does not work: commands parse, options exist, examples run."""
+
+import dataclasses
+import importlib
+import importlib.util
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import headimpact
+from headimpact.cli.main import COMMANDS, parse_config, split_command
+from headimpact.data.formats import read_dataset
+from headimpact.embedded.scenes import build_scenes
+from tests.builders import picture
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")])
+FOREIGN_OPTIONS = {"--help", "--resume"}
+
+
+def fenced(text: str) -> list[tuple[str, str]]:
+    """Give language and content of each fenced block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Give every line of a document that calls the command."""
+    found = []
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        lines = (
+            text.splitlines() if path.suffix == ".py" else "\n".join(block for _, block in fenced(text)).splitlines()
+        )
+        found += [line.strip() for line in lines if line.strip().startswith("headimpact ")]
+        found += re.findall(r"`(headimpact [^`]+)`", text)
+    return list(dict.fromkeys(found))
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_in_the_documents_parses(line):
+    words = shlex.split(line, comments=True)[1:]
+    command, rest = split_command(words)
+    assert command is not None
+    if not any(word in {"--out", "--data"} for word in rest):  # named in a sentence, with its required options left out
+        kind = COMMANDS[command][0]
+        required = [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING]
+        rest += [word for name in required if name not in {"runs", "data", "kind"} for word in (f"--{name}", "x")]
+        rest += ["x"] if {"runs", "kind"} & set(required) and not [w for w in rest if not w.startswith("-")] else []
+    parse_config(COMMANDS[command][0], rest, command)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_only_options_that_exist_are_mentioned(path):
+    known = {f"--{field.name.replace('_', '-')}" for kind, _ in COMMANDS.values() for field in dataclasses.fields(kind)}
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", path.read_text(encoding="utf-8")))
+    assert mentioned <= known | FOREIGN_OPTIONS
+
+
+def test_the_targets_that_the_readme_names_are_in_the_makefile():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"\bmake (\w+)", text))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert targets >= {"demo", "test"}
+    assert all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in targets)
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.suffix == ".md"], ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(path):
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (path.parent / link).exists()]
+    assert missing in ([], ["docs/images/hero.png"]), "only the picture may still have to be drawn"
+
+
+def test_public_names_are_few_documented_and_there():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    assert len(headimpact.__all__) <= 15
+    for name in headimpact.__all__:
+        assert getattr(headimpact, name).__doc__, name
+        assert re.search(rf"\b{name}\b", text), name
+    stub = (ROOT / "src" / "headimpact" / "__init__.pyi").read_text(encoding="utf-8")
+    assert set(re.findall(r" as (\w+)", stub)) == set(headimpact.__all__)
+    assert set(headimpact.__all__) <= set(dir(headimpact))
+
+
+def test_an_unknown_public_name_is_refused_with_the_known_ones():
+    with pytest.raises(AttributeError, match="has no attribute 'score_head'.*score_heads"):
+        _ = headimpact.score_head
+
+
+def test_the_readmes_python_uses_names_and_options_that_exist():
+    blocks = [
+        block for language, block in fenced((ROOT / "README.md").read_text(encoding="utf-8")) if language == "python"
+    ]
+    assert blocks
+    for block in blocks:
+        compile(block, "README.md", "exec")
+        for name in re.findall(r"\bhi\.(\w+)", block):
+            assert name in headimpact.__all__, name
+
+
+def test_the_examples_of_the_data_format_are_read(tmp_path):
+    text = (ROOT / "docs" / "data_format.md").read_text(encoding="utf-8")
+    files = {name: block for name, block in re.findall(r"^`([\w.]+)`:\n\n```json\n(.*?)^```$", text, flags=re.M | re.S)}
+    assert set(files) == {"instances.json", "captions.json", "metadata.jsonl"}
+    coco, ours = tmp_path / "coco", tmp_path / "ours"
+    picture(coco / "images" / "1.png")
+    for name in ("instances.json", "captions.json"):
+        (coco / name).write_text(files[name])
+    sample = read_dataset(coco)[0]
+    assert (sample.split, sample.prompt, sample.key_objects[0].category) == ("train", "What is in the picture?", "dog")
+    assert int(sample.load_mask().sum()) == 6
+    for number in (1, 2):
+        picture(ours / "images" / f"{number}.png")
+        mask = picture(ours / "masks" / f"{number}.png")
+        from PIL import Image
+
+        with Image.open(mask) as image:
+            grey = image.convert("L")
+        grey.save(mask)
+    (ours / "metadata.jsonl").write_text(files["metadata.jsonl"])
+    read = read_dataset(ours)
+    assert [one.captions for one in read] == [("A dog.",), ("Two dogs.",)]
+    assert all(json.loads(line) for line in files["metadata.jsonl"].splitlines())
+
+
+def test_the_quickstart_runs(tmp_path, capsys):
+    path = ROOT / "examples" / "quickstart.py"
+    spec = importlib.util.spec_from_file_location("quickstart", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    data = build_scenes(tmp_path / "data", task="where", counts={"calibration": 4, "train": 4, "test": 4}, seed=0)
+    module.main(data, tmp_path / "out", limit=4, max_steps=1)
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("top-k: layers (")
+    assert out[-1] == str(tmp_path / "out" / "report.html")
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "headimpact", "--version"], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout == f"headimpact {headimpact.__version__}\n"
