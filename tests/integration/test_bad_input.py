@@ -281,6 +281,18 @@ def test_a_model_that_does_not_do_is_refused(place, name):
     refused(place, make(place), *parts)
 
 
+WITHOUT_WEIGHTS = (
+    "no such folder", "near a short name", "no config", "not a VLM", "unknown family", "refused family", "no adapter",
+    "no adapter to evaluate", "unknown device", "unknown dtype",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
+def test_a_dry_run_finds_what_shows_without_weights(place, name):
+    make, *parts = MODELS[name]
+    refused(place, (*make(place), "--dry-run"), *parts)
+
+
 def names(option: str, near: str, known: str) -> tuple[Callable[[Place], tuple[object, ...]], str, str]:
     return (lambda p: p.score(p.root, option, near)), f"'{near}'. Did you mean '{known}'", option.strip("-")[:5]
 

@@ -36,6 +36,14 @@ COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
 }
 """Words of a command to its config and, by name so that `--help` imports no model library, its workflow."""
 
+OUT_OF_MEMORY = "error: out of memory. Use a smaller --batch-size, then --resume."
+ENDS = {
+    "KeyboardInterrupt": "stopped. Run again with --resume to go on.",
+    "MemoryError": OUT_OF_MEMORY,
+    "OutOfMemoryError": OUT_OF_MEMORY,  # torch's, which is not imported here
+}
+"""What is said when a run ends by one of these."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -45,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 done, 1 the run itself failed, 2 wrong usage or input.
+
+    Raises:
+        RuntimeError: If something failed that no message of ours explains.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("headimpact").setLevel(logging.INFO)
@@ -62,14 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HeadImpactError as error:
         _print_error(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("headimpact: stopped. Run again with --resume to go on.\n")
-        return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except MemoryError:
-        sys.stderr.write("headimpact: error: out of memory. Use a smaller --batch-size, then --resume.\n")
+    except (KeyboardInterrupt, MemoryError) as error:
+        sys.stderr.write(f"headimpact: {ENDS[type(error).__name__]}\n")
+        return 1
+    except RuntimeError as error:
+        if type(error).__name__ not in ENDS:
+            raise
+        sys.stderr.write(f"headimpact: {ENDS[type(error).__name__]}\n")
         return 1
 
 

@@ -89,7 +89,7 @@ def load_model(
     """
     place = resolve_device(device)
     weights_dtype = resolve_dtype(dtype, place)
-    source = _resolve_source(str(name_or_path))
+    source = resolve_source(str(name_or_path))
     config = _load_config(source, revision)
     family = resolve_family(config)
     processor = load_processor(source, config, revision=revision)
@@ -178,8 +178,28 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype | str:
     return DTYPES[name]
 
 
-def _resolve_source(name: str) -> str:
+def check_checkpoint(name: str) -> None:
+    """Refuse what can be seen without loading weights: no such folder, no config, no supported family.
+
+    A hub id is let pass; what it is shows when it is loaded.
+
+    Args:
+        name: As for `load_model`.
+
+    Raises:
+        DataFormatError: If there is no such folder, or its `config.json` is missing or broken.
+        UnsupportedModelError: If the checkpoint is no vision-language model or of an unknown or refused family.
+    """
+    source = resolve_source(name)
+    if Path(source).is_dir():
+        resolve_family(_load_config(source, None))
+
+
+def resolve_source(name: str) -> str:
     """Give the folder or hub id behind what the user passed.
+
+    Args:
+        name: As for `load_model`.
 
     Raises:
         DataFormatError: If there is no such folder, or it is no checkpoint.

@@ -28,7 +28,7 @@ from headimpact.evaluation.tokenizers import TOKENIZERS
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import EvaluateConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
-from headimpact.workflows.opening import find_adapter, open_model
+from headimpact.workflows.opening import check_model, find_adapter, open_model
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def evaluate_command(config: EvaluateConfig) -> None:
     prompt = prompt_for(config, dataset)
     check_metrics(config, response_requests(dataset, prompt=prompt))
     if config.dry_run:
+        check_model(config)
         print_answer(
             [
                 "dry run, nothing was written",

@@ -22,7 +22,7 @@ from headimpact.workflows.configs import EvaluateConfig, ExperimentConfig, Model
 from headimpact.workflows.dataset import prompt_for, read_checked
 from headimpact.workflows.evaluation import describe_adapter, evaluate_model, evaluation_blocks
 from headimpact.workflows.experiment_options import check_arms, check_options, read_splits
-from headimpact.workflows.opening import open_model
+from headimpact.workflows.opening import check_model, open_model
 from headimpact.workflows.run_folder import claim_run, find_run, started_run
 from headimpact.workflows.tuning import tune_folder, tuning_examples
 
@@ -91,12 +91,14 @@ def run_experiment(config: ExperimentConfig) -> None:
     if find_run(config, done_file=DONE_FILE) and not config.dry_run:
         _print_finding(config, f"finished already: {config.out / DONE_FILE}")
         return
+    model = ModelOptions(model=config.model, device=config.device)
     if config.dry_run:
+        check_model(model)
         names = arm_names(None if config.exhaustive else config.random_draws, config.depth_matched_draws)
         print_answer(["dry run, nothing was written", *names], {"arms": names}, as_json=config.json)
         return
     started = time.monotonic()
-    loaded = open_model(ModelOptions(model=config.model, device=config.device))
+    loaded = open_model(model)
     check_arms(config, loaded)
     given = None if config.data is None else read_splits(config.data)
     with started_run(config, work=WORK):

@@ -38,6 +38,18 @@ def open_model(config: ModelOptions, *, adapter: Path | None = None) -> "LoadedM
     )
 
 
+def check_model(config: ModelOptions) -> None:
+    """Refuse, without loading weights, a model that cannot be opened: what a dry run checks.
+
+    Raises:
+        HeadImpactError: If device, number format, folder or family will not do; the message says why.
+    """
+    from headimpact.models.loading import check_checkpoint, resolve_device, resolve_dtype
+
+    resolve_dtype(config.dtype, resolve_device(config.device))
+    check_checkpoint(config.model)
+
+
 def find_adapter(folder: Path) -> Path:
     """Find the PEFT adapter of a tuning run.
 

@@ -10,6 +10,8 @@ from headimpact.scoring.head_scores import HeadScores
 def describe_scores(scores: HeadScores) -> list[str]:
     """Say what a run found, for the terminal."""
     heads, layers = scores.values, scores.layer_values
+    if np.isnan(heads[scores.score]).all():
+        return [f"pictures: {scores.counts['used']} used", "no head sees an image token: nothing can be selected"]
     best = np.unravel_index(int(np.nanargmax(heads[scores.score])), heads[scores.score].shape)
     significant = int(np.nansum(heads["q"] <= 0.05))
     skipped = ", ".join(f"{count} {reason}" for reason, count in scores.counts["skipped"].items()) or "none"

@@ -24,7 +24,7 @@ from headimpact.scoring.shards import missing_shards, read_shards, write_shard
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import ScoreConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
-from headimpact.workflows.opening import find_adapter, open_model
+from headimpact.workflows.opening import check_model, find_adapter, open_model
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
 from headimpact.workflows.score_answer import describe_scores, rank_layers
 from headimpact.workflows.score_options import NO_OPTIONS, check_options, measurement_options, shard_identity
@@ -53,6 +53,7 @@ def score_command(config: ScoreConfig) -> None:
     dataset = read_split(config, split=config.split, seed=config.seed)
     prompt = prompt_for(config, dataset)
     if config.dry_run:
+        check_model(config)
         print_answer(
             ["dry run, nothing was written", f"pictures: {len(dataset)}", f"prompt: {prompt}"],
             {"pictures": len(dataset), "skipped": dataset.skipped, "prompt": prompt},

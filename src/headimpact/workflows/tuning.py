@@ -14,7 +14,7 @@ from headimpact.tuning.parameters import count_lora_parameters
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import TuneConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
-from headimpact.workflows.opening import open_model
+from headimpact.workflows.opening import check_model, open_model
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def tune_command(config: TuneConfig) -> None:
         "examples": len(examples),
     }
     if config.dry_run:
+        check_model(config)
         print_answer(["dry run, nothing was written", *plan], content, as_json=config.json)
         return
     loaded = open_model(config)

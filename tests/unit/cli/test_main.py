@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from headimpact import __version__
-from headimpact.cli.main import COMMANDS, main, parse_config, split_command
+from headimpact.cli.main import COMMANDS, as_kind, main, parse_config, split_command
 from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.workflows.configs import CompareConfig, ScoreConfig
 
@@ -87,7 +87,65 @@ def test_a_bad_config_file_is_named(tmp_path, text, message):
         parse_config(ScoreConfig, ["--config", str(path)], ["score"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        pytest.param(float, "1e-3", 1e-3, id="a number that YAML takes for a text"),
+        pytest.param(float, 2, 2.0, id="whole number"),
+        pytest.param(int | None, None, None, id="nothing"),
+        pytest.param(tuple[Path, ...], ["a"], (Path("a"),), id="paths"),
+        pytest.param(Path | None, "a", Path("a"), id="path or nothing"),
+        pytest.param(bool, True, True, id="truth"),
+    ],
+)
+def test_yaml_values_become_what_the_field_holds(kind, value, expected):
+    found = as_kind(kind, value)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("batch_size: big", "option batch_size is 'big', expected int", id="text for a number"),
+        pytest.param("batch_size: true", "expected int", id="truth for a number"),
+        pytest.param("limit: 1.5", "option limit is 1.5, expected int or null", id="fraction for a count"),
+        pytest.param("prompt: 7", "expected str or null", id="number for a text"),
+        pytest.param("resume: 1", "expected bool", id="number for truth"),
+        pytest.param("binarization_k: much", "expected float", id="text for a fraction"),
+    ],
+)
+def test_a_yaml_value_of_another_kind_is_named(tmp_path, text, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(DataFormatError, match=message):
+        parse_config(ScoreConfig, ["--config", str(path)], ["score"])
+
+
 def test_an_incomplete_group_is_listed_not_run(capsys):
     assert split_command(["dataset"]) == (None, [])
     with pytest.raises(OptionError, match="Unknown command 'dataset bild'"):
         split_command(["dataset", "bild"])
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch names its own."""
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA out of memory")], ids=["host", "device"])
+def test_running_out_of_memory_is_one_line(capsys, monkeypatch, error):
+    def fail(config: object) -> None:
+        raise error
+
+    monkeypatch.setattr("headimpact.workflows.listing.list_command", fail)
+    assert main(["list", "scores"]) == 1
+    assert "out of memory. Use a smaller --batch-size" in capsys.readouterr().err
+
+
+def test_an_unexpected_error_is_not_hidden(monkeypatch):
+    def fail(config: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("headimpact.workflows.listing.list_command", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["list", "scores"])
