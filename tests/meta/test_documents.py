@@ -20,7 +20,7 @@ from tests.builders import picture
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")])
-FOREIGN_OPTIONS = {"--help", "--resume"}
+FOREIGN_OPTIONS = {"--help"}
 
 
 def fenced(text: str) -> list[tuple[str, str]]:

@@ -167,7 +167,8 @@ def _figures(evidence: Evidence, margin: float, question: Question) -> str:
     )
     return (
         f"the {quantity} is {evidence.value:.3f} for {evidence.arm} and {evidence.random_mean:.3f} on average for "
-        f"{evidence.draws} {evidence.against} draw{'s' if evidence.draws > 1 else ''}, a difference of {difference.value:+.3f} "
+        f"{evidence.draws} {evidence.against} draw{'s' if evidence.draws > 1 else ''}, "
+        f"a difference of {difference.value:+.3f} "
         f"[{difference.low:+.3f}, {difference.high:+.3f}] with rank p {evidence.rank_p:.3f} "
         f"({detectable}, margin {margin:g})."
     )
