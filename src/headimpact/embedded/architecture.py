@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from headimpact.embedded.attributes import SIDE, TOKEN_SIDE
 
 if TYPE_CHECKING:
-    from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
+    from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +42,24 @@ def build_model(tokenizer: "PreTrainedTokenizerFast", *, size: Size, seed: int) 
         The model in float32 with a greedy generation configuration.
     """
     import torch
-    from transformers import (
-        GenerationConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-        SiglipVisionConfig,
+    from transformers import GenerationConfig, LlavaForConditionalGeneration
+
+    config = _build_config(tokenizer, size=size)
+    torch.manual_seed(seed)
+    model = LlavaForConditionalGeneration(config)
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=48,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
+    return model
+
+
+def _build_config(tokenizer: "PreTrainedTokenizerFast", *, size: Size) -> "LlavaConfig":
+    """Put the configurations of tower and decoder into one."""
+    from transformers import LlamaConfig, LlavaConfig, SiglipVisionConfig
 
     tower = SiglipVisionConfig(
         hidden_size=size.width,
@@ -73,7 +84,7 @@ def build_model(tokenizer: "PreTrainedTokenizerFast", *, size: Size, seed: int) 
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    config = LlavaConfig(
+    return LlavaConfig(
         vision_config=tower,
         text_config=decoder,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
@@ -83,16 +94,6 @@ def build_model(tokenizer: "PreTrainedTokenizerFast", *, size: Size, seed: int) 
         tie_word_embeddings=True,
         dtype="float32",
     )
-    torch.manual_seed(seed)
-    model = LlavaForConditionalGeneration(config)
-    model.generation_config = GenerationConfig(
-        do_sample=False,
-        max_new_tokens=48,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return model
 
 
 def build_processor(tokenizer: "PreTrainedTokenizerFast") -> "LlavaProcessor":

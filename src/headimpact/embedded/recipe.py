@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from headimpact.core.artifacts import atomic_folder
 from headimpact.embedded.architecture import Size, build_processor
 from headimpact.embedded.batches import CAPTIONS_A_PICTURE, QUESTIONS_A_PICTURE
@@ -55,6 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     plan = Plan(steps=options.steps, minutes=options.minutes, seed=options.seed)
     if options.smoke:
         plan = SMOKE_PLAN
+        torch.set_num_threads(1)  # threads wait for each other longer than so small a model computes
     count = 4 if options.smoke else MEASURED_COUNT
     run_recipe(out=options.out, plan=plan, resume=options.resume, measured_count=count, remark=options.remark)
 
