@@ -70,7 +70,7 @@ def run_recipe(
     Args:
         out: Folder for state file, log and checkpoint.
         plan: How to train.
-        resume: Go on from ``out/state.pt`` if it is there.
+        resume: Go on from ``out/state.safetensors`` if it is there.
         measured_count: Number of held-out pictures to measure on.
         remark: What else a reader of the model card must know about this run.
 

@@ -25,6 +25,7 @@ from headimpact.embedded.packed_forward import (
     tower_features,
     use_float32_attention,
 )
+from headimpact.embedded.run_state import load_state, save_state
 
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
@@ -94,7 +95,7 @@ class TrainingRun:
     @property
     def state_path(self) -> Path:
         """File that a killed run goes on from."""
-        return self.folder / "state.pt"
+        return self.folder / "state.safetensors"
 
     @property
     def progress(self) -> float:
@@ -119,26 +120,22 @@ class TrainingRun:
 
     def save(self) -> None:
         """Write the state file, whole or not at all."""
-        state = {
-            "plan": asdict(self.plan),
-            "step": self.step,
-            "elapsed": self.elapsed,
-            "model": self.model.state_dict(),
-            "dense_heads": self.dense_heads.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
-        partial = self.state_path.with_suffix(".partial")
-        torch.save(state, partial)
-        Path(partial).replace(self.state_path)
+        save_state(
+            self.state_path,
+            modules=self._modules,
+            optimizers=self.optimizers,
+            progress={"plan": asdict(self.plan), "step": self.step, "elapsed": self.elapsed},
+        )
 
     def resume(self) -> None:
         """Go on from the state file."""
-        state = torch.load(self.state_path, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.dense_heads.load_state_dict(state["dense_heads"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self.step, self.elapsed = state["step"], state["elapsed"]
+        progress = load_state(self.state_path, modules=self._modules, optimizers=self.optimizers)
+        self.step, self.elapsed = progress["step"], progress["elapsed"]
+
+    @property
+    def _modules(self) -> dict[str, nn.Module]:
+        """Everything that is trained, by name."""
+        return {"model": self.model, "dense_heads": self.dense_heads}
 
     def _take_step(self) -> dict[str, float]:
         """Draw one batch of fresh scenes and learn from it."""

@@ -279,7 +279,7 @@ class ExperimentConfig(OutputOptions):
     """LoRA scale."""
     target_modules: tuple[str, ...] = ("q_proj", "v_proj")
     """Attention projections that LoRA adapts."""
-    max_steps: int = 100
+    max_steps: int = 80
     """Optimizer steps per arm."""
     batch_size: int = 32
     """Samples per step."""
