@@ -9,7 +9,8 @@ demo: $(STAMP)
 	$(BIN)/headimpact demo --out runs/demo --resume
 
 study: $(STAMP)
-	$(BIN)/headimpact study --out runs/study --resume
+	$(BIN)/headimpact study --config src/headimpact/cli/presets/study_where.yaml --resume
+	$(BIN)/headimpact study --config src/headimpact/cli/presets/study_wording.yaml --resume
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
