@@ -145,3 +145,9 @@ def test_the_package_runs_as_a_module():
         [sys.executable, "-m", "headimpact", "--version"], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout == f"headimpact {headimpact.__version__}\n"
+
+
+def test_what_the_readme_shows_of_the_demo_is_what_the_demo_said():
+    answer = (ROOT / "docs/results/demo/answer.txt").read_text(encoding="utf-8").splitlines()
+    block = (ROOT / "README.md").read_text(encoding="utf-8").split("one page:\n\n```\n")[1].split("\n```")[0]
+    assert set(block.splitlines()) <= set(answer)
