@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=["where", "wording"])
     parser.add_argument("--k", type=int, default=2)
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--learning-rates", type=float, nargs="+", default=[2e-3, 5e-3, 1e-2])
+    parser.add_argument("--learning-rates", type=float, nargs="+", default=[5e-3, 1e-2, 2e-2])
     parser.add_argument("--steps", type=int, nargs="+", default=[100])
     parser.add_argument("--train", type=int, default=1024)
     parser.add_argument("--validation", type=int, default=128)
