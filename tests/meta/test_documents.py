@@ -151,3 +151,9 @@ def test_what_the_readme_shows_of_the_demo_is_what_the_demo_said():
     answer = (ROOT / "docs/results/demo/answer.txt").read_text(encoding="utf-8").splitlines()
     block = (ROOT / "README.md").read_text(encoding="utf-8").split("one page:\n\n```\n")[1].split("\n```")[0]
     assert set(block.splitlines()) <= set(answer)
+
+
+def test_what_the_readme_says_of_the_speed_is_what_the_benchmark_measured():
+    rows = json.loads((ROOT / "benchmarks/results/scoring.json").read_text(encoding="utf-8"))["rows"]
+    assert all(round(row["ratio_to"]["backbone"]["median"], 1) == 1.0 for row in rows)
+    assert all(round(row["flop_ratio_to"]["backbone"], 3) == 1.002 for row in rows)
