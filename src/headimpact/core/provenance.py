@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+FILE, SCHEMA = "provenance.json", "provenance/1"
+"""Where a run folder keeps its provenance."""
+
 PACKAGES = ("headimpact", "torch", "transformers", "peft", "numpy", "pillow", "pycocotools", "tokenizers")
 
 

@@ -14,8 +14,6 @@ from headimpact.models.image_tokens import ImageTokenLayout
 from headimpact.models.loading import LoadedModel
 from headimpact.models.response_spans import IGNORED_LABEL, ResponseSpan, find_response_span
 
-DEFAULT_PROMPT = "Describe the main object."
-
 _MARKER = "RESPONSEGOESHERE"
 """Stands in for the response while the template is rendered; plain letters, so that no filter changes it."""
 

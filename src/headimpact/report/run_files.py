@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from headimpact.comparison.table import ComparisonTable
+from headimpact.core import provenance
 from headimpact.core.artifacts import read_json
 from headimpact.core.errors import DataFormatError
 from headimpact.evaluation.results import METRICS_FILE, METRICS_SCHEMA, PREDICTIONS_FILE, Prediction, read_predictions
 from headimpact.report.examples import ExamplePicture, read_examples
 from headimpact.scoring.head_scores import HeadScores
-from headimpact.selection.selection import Selection
+from headimpact.selection.selection import SELECTION_FILE, Selection
 
 SCORES_FILE = "head_scores.json"
-SELECTION_FILE = "selection.json"
 TUNING_FILE, TUNING_SCHEMA = "tuning.json", "tuning/1"
 COMPARISON_FILE = "comparison.json"
-PROVENANCE_FILE, PROVENANCE_SCHEMA = "provenance.json", "provenance/1"
 TUNING_FIELDS = ("trainable_parameters", "trainable_share", "losses", "options")
 METRICS_FIELDS = ("metrics", "n", "identity", "arm")
 SELECTIONS_FOLDER = "selections"
@@ -126,7 +125,7 @@ def _read_run(folder: Path) -> RunFiles:
         metrics=_read_fields(folder / METRICS_FILE, METRICS_SCHEMA, METRICS_FIELDS) if has(METRICS_FILE) else None,
         predictions=read_predictions(folder / PREDICTIONS_FILE) if has(METRICS_FILE) and has(PREDICTIONS_FILE) else (),
         comparison=ComparisonTable.read(folder) if has(COMPARISON_FILE) else None,
-        provenance=read_json(folder / PROVENANCE_FILE, schema=PROVENANCE_SCHEMA) if has(PROVENANCE_FILE) else {},
+        provenance=read_json(folder / provenance.FILE, schema=provenance.SCHEMA) if has(provenance.FILE) else {},
     )
 
 

@@ -12,6 +12,8 @@ from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
 from headimpact.core.lora_arithmetic import TrainableCount, check_lora_targets, count_lora_parameters
 
 SCHEMA = "selection/1"
+SELECTION_FILE = "selection.json"
+"""Name of the file in a run folder."""
 DEFAULT_TARGETS = ("q_proj", "v_proj")
 
 

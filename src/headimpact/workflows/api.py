@@ -17,7 +17,7 @@ from headimpact.evaluation.metrics import METRICS
 from headimpact.evaluation.results import METRICS_FILE, CaptionMetrics
 from headimpact.scoring import SCORES
 from headimpact.scoring.head_scores import JSON_FILE, HeadScores
-from headimpact.selection.selection import Selection
+from headimpact.selection.selection import SELECTION_FILE, Selection
 from headimpact.workflows import evaluation, score_options, scoring, tuning
 from headimpact.workflows.comparison import COMPARISON_FILE, compare_folders, write_comparison
 from headimpact.workflows.configs import CompareConfig, DataOptions, EvaluateConfig, ScoreConfig, TuneConfig
@@ -109,7 +109,7 @@ def tune(
         OptionError: If an option is unknown or out of range.
         HeadImpactError: As for `headimpact tune`.
     """
-    given = {"selection": Path(out) / tuning.SELECTION_FILE, **options}
+    given = {"selection": Path(out) / SELECTION_FILE, **options}
     config = _config(TuneConfig, loaded, dataset, out, given)
     tuning.tuning_options(config, selection)
     tuning.check_same_architecture(loaded, selection)

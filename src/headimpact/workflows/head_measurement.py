@@ -26,7 +26,6 @@ from headimpact.scoring.sample_scores import PictureScores
 
 ROW_CONVENTIONS = ("predicting", "at")
 ROW_REDUCTIONS = ("mean", "max")
-RESPONSES = ("reference", "own")
 BASELINES = ("uniform", "centre")
 """Maps that need no model: equal attention everywhere, and attention that falls with distance to the middle."""
 

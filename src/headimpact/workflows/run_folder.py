@@ -9,11 +9,10 @@ from typing import Any
 
 import yaml
 
+from headimpact.core import provenance
 from headimpact.core.artifacts import atomic_file, refuse_used, write_json
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError, OutputInUseError, RunFailedError
-from headimpact.core.provenance import collect_provenance
 
-PROVENANCE_SCHEMA = "provenance/1"
 IN_PASSING = frozenset({"out", "overwrite", "resume", "dry_run", "json", "config"})
 """Options that change nothing in the result, so a resumed run may differ in them."""
 
@@ -125,8 +124,8 @@ def write_config(config: Any, path: Path) -> None:
 
 def write_provenance(out: Path, **facts: Any) -> dict[str, Any]:
     """Write `provenance.json` of a run and give its content."""
-    content = collect_provenance(**facts)
-    write_json(out / "provenance.json", content, schema=PROVENANCE_SCHEMA)
+    content = provenance.collect_provenance(**facts)
+    write_json(out / provenance.FILE, content, schema=provenance.SCHEMA)
     return content
 
 

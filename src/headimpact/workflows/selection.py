@@ -2,13 +2,11 @@
 
 from headimpact.core.errors import OptionError
 from headimpact.scoring.head_scores import HeadScores
-from headimpact.selection.selection import Selection
+from headimpact.selection.selection import SELECTION_FILE, Selection
 from headimpact.selection.strategies import STRATEGIES, select_layers
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import SelectConfig
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
-
-SELECTION_FILE = "selection.json"
 
 
 def select_command(config: SelectConfig) -> None:

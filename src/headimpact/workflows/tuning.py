@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
 from headimpact.core.provenance import hash_file
 from headimpact.data.dataset import KeyObjectDataset
-from headimpact.selection.selection import Selection
+from headimpact.selection.selection import SELECTION_FILE, Selection
 from headimpact.tuning.examples import TuningExample
 from headimpact.tuning.options import TuningOptions
 from headimpact.tuning.parameters import count_lora_parameters
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from headimpact.tuning.language_inputs import LanguageInputCache
     from headimpact.tuning.training import TuningResult
 
-SELECTION_FILE = "selection.json"
 DONE_FILE = "tuning.json"
 WORK = ("adapter",)
 """Files of a run that are worth keeping when it fails."""

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from headimpact.core.errors import DataFormatError, UnsupportedModelError
-from headimpact.models.prompts import DEFAULT_PROMPT, encode, render_chat
+from headimpact.models.prompts import encode, render_chat
 
 IMAGE = Image.new("RGB", (60, 40), "red")
 
@@ -36,7 +36,11 @@ def read(loaded, batch, row=0):
 def test_the_answers_tokens_are_found(tiny_model, name, end, side, response):
     loaded = tiny_model(name)
     batch = encode(
-        loaded, [IMAGE, IMAGE], [DEFAULT_PROMPT, "What?"], [response, "a longer answer than it"], padding_side=side
+        loaded,
+        [IMAGE, IMAGE],
+        ["Describe the main object.", "What?"],
+        [response, "a longer answer than it"],
+        padding_side=side,
     )
     text, learnt = read(loaded, batch)
     assert text.strip() == response.strip()
@@ -54,7 +58,7 @@ def test_a_row_with_its_answer_begins_as_without(tiny_model, name):
 
 
 def test_without_responses_rows_end_where_they_would_begin(tiny_model):
-    batch = encode(tiny_model("llava-siglip"), [IMAGE, IMAGE], ["What?", DEFAULT_PROMPT])
+    batch = encode(tiny_model("llava-siglip"), [IMAGE, IMAGE], ["What?", "Describe the main object."])
     length = batch.inputs["input_ids"].shape[1]
     assert batch.response_spans == ((length, length), (length, length))
     assert batch.labels is None
