@@ -92,7 +92,7 @@ def check_capture(loaded: LoadedModel, batch: EncodedBatch) -> CaptureCheck:
     eager = [torch.stack([eager_rows[layer][row] for layer in sorted(modules)]) for row in range(len(queries))]
     check = CaptureCheck(
         implementation=implementation,
-        dtype=str(loaded.dtype).removeprefix("torch."),
+        dtype=loaded.dtype_name,
         output_difference=_largest([plain], [watched]),
         repeat_difference=_largest([plain], [again]),
         row_difference=_largest(captured_in_eager.maps, eager),

@@ -41,7 +41,7 @@ class CaptionStyle:
 def _ordinary(scene: Scene, item: SceneObject) -> str:
     """Word the caption that plain captioning asks for."""
     del scene
-    return f"a {item.colour} {item.texture} {item.shape} at the {item.place}"
+    return f"{_article(item.colour)} {item.colour} {item.texture} {item.shape} at the {item.place}"
 
 
 def _sentence(scene: Scene, item: SceneObject) -> str:
@@ -75,6 +75,11 @@ def _count_first(scene: Scene, item: SceneObject) -> str:
 def _background_first(scene: Scene, item: SceneObject) -> str:
     """Word the background before the object."""
     return f"on {scene.background}, one {item.colour} {item.shape}, {item.texture}"
+
+
+def _article(word: str) -> str:
+    """Return the indefinite article before a word of the scene world."""
+    return "an" if word[0] in "aeiou" else "a"
 
 
 def _counted(scene: Scene) -> str:

@@ -59,7 +59,7 @@ class Plan:
         size: Sizes of the model.
     """
 
-    steps: int = 6000
+    steps: int = 4200
     minutes: float = 140.0
     warm_steps: int = 1200
     warm_batch_size: int = 32

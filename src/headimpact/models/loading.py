@@ -55,6 +55,21 @@ class LoadedModel:
         config: PretrainedConfig = self.model.config
         return config
 
+    def describe(self) -> dict[str, str | None]:
+        """Give what the record of a run says about its model."""
+        return {
+            "model": self.name,
+            "revision": self.revision,
+            "adapter": None if self.adapter is None else str(self.adapter),
+            "device": str(self.device),
+            "dtype": self.dtype_name,
+        }
+
+    @property
+    def dtype_name(self) -> str:
+        """Name of the number format, such as ``float32``."""
+        return str(self.dtype).removeprefix("torch.")
+
 
 def load_model(
     name_or_path: str | Path,

@@ -252,13 +252,7 @@ def _write_record(
         "language_inputs_kept": kept,
         "options": options.to_json(),
         "selection": selection.to_json(),
-        "provenance": collect_provenance(
-            model=loaded.name,
-            revision=loaded.revision,
-            device=loaded.device.type,
-            dtype=str(loaded.dtype).removeprefix("torch."),
-            seed=options.seed,
-        ),
+        "provenance": collect_provenance(seed=options.seed, **loaded.describe()),
     }
     write_json(path, content, schema=SCHEMA)
 

@@ -244,7 +244,7 @@ def _config(
         model=loaded.name,
         revision=loaded.revision,
         device=str(loaded.device),
-        dtype=str(loaded.dtype).removeprefix("torch."),
+        dtype=loaded.dtype_name,
         data=dataset.root,
         out=Path(out),
         **{"split": str(splits.pop()) if len(splits) == 1 and None not in splits else "all", **options},

@@ -119,37 +119,15 @@ def evaluate_model(
     Returns:
         What was measured; it is in `metrics.json` too.
     """
-    from headimpact.evaluation.generation import generate_responses
-
     generation = {"max_new_tokens": config.max_new_tokens, "num_beams": config.num_beams}
     blocks = evaluation_blocks(dataset, prompt=prompt, batch_size=config.batch_size)
     parts = PredictionParts(
         config.out, blocks, options={**generation, "model": loaded.name, "adapter": str(loaded.adapter)}
     )
-    missing = parts.missing()
-    with tqdm(total=len(blocks), initial=len(blocks) - len(missing), desc="evaluate", unit="batch", leave=False) as bar:
-        spoken = generate_responses(
-            loaded,
-            blocks,
-            indices=missing,
-            max_new_tokens=config.max_new_tokens,
-            num_beams=config.num_beams,
-            prompts=prompts,
-        )
-        for index, predictions in spoken:
-            parts.write(index, predictions)
-            bar.update()
+    _generate_missing(loaded, blocks, parts, generation=generation, prompts=prompts)
     metrics = evaluate_predictions(parts.merge(), metrics=config.metrics, tokenizer=config.tokenizer)
     write_split(config.out, dataset, split=config.split)
-    write_provenance(
-        config.out,
-        command="evaluate",
-        model=loaded.name,
-        revision=loaded.revision,
-        device=str(loaded.device),
-        dtype=str(loaded.dtype).removeprefix("torch."),
-        data_fingerprint=dataset.fingerprint,
-    )
+    write_provenance(config.out, command="evaluate", data_fingerprint=dataset.fingerprint, **loaded.describe())
     write_metrics(
         config.out,
         metrics,
@@ -165,6 +143,24 @@ def evaluate_model(
         used_image_hashes={**used, "tested": [hash_texts([sample.image_id]) for sample in dataset]},
     )
     return metrics
+
+
+def _generate_missing(
+    loaded: "LoadedModel",
+    blocks: Sequence[Sequence[ResponseRequest]],
+    parts: PredictionParts,
+    *,
+    generation: Mapping[str, int],
+    prompts: "EncodedPrompts | None",
+) -> None:
+    """Generate the blocks that no earlier attempt wrote, with a progress bar over all of them."""
+    from headimpact.evaluation.generation import generate_responses
+
+    missing = parts.missing()
+    with tqdm(total=len(blocks), initial=len(blocks) - len(missing), desc="evaluate", unit="batch", leave=False) as bar:
+        for index, predictions in generate_responses(loaded, blocks, indices=missing, prompts=prompts, **generation):
+            parts.write(index, predictions)
+            bar.update()
 
 
 def read_caption_metrics(out: Path) -> CaptionMetrics:

@@ -77,7 +77,7 @@ def shard_identity(
         "model": loaded.name,
         "revision": loaded.revision,
         "adapter": None if loaded.adapter is None else str(loaded.adapter),
-        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "dtype": loaded.dtype_name,
         "prompt": prompt,
         "image_ids": dataset.fingerprint,
         "texts": hash_texts(text for sample in dataset for text in (*sample.captions[: config.captions_per_image], "")),

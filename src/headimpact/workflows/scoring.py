@@ -162,11 +162,7 @@ def _score_model(
         seed=config.seed,
         options={name: identity[name] for name in identity if name not in NO_OPTIONS},
         provenance={
-            "model": loaded.name,
-            "revision": loaded.revision,
-            "adapter": None if loaded.adapter is None else str(loaded.adapter),
-            "device": str(loaded.device),
-            "dtype": str(loaded.dtype).removeprefix("torch."),
+            **loaded.describe(),
             "image_backend": type(loaded.processor.image_processor).__name__,
             "data_fingerprint": dataset.fingerprint,
             "seed": config.seed,

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
+from headimpact.core.lora_arithmetic import count_lora_parameters
 from headimpact.core.provenance import hash_file
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.selection.selection import SELECTION_FILE, Selection
 from headimpact.tuning.examples import TuningExample
 from headimpact.tuning.options import TuningOptions
-from headimpact.tuning.parameters import count_lora_parameters
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import TuneConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
@@ -178,13 +178,10 @@ def tune_folder(
     write_provenance(
         config.out,
         command="tune",
-        model=loaded.name,
-        revision=loaded.revision,
-        device=str(loaded.device),
-        dtype=str(loaded.dtype).removeprefix("torch."),
         seed=config.seed,
         data_fingerprint=dataset.fingerprint,
         selection_hash=hash_file(config.out / SELECTION_FILE),
+        **loaded.describe(),
     )
     return tune_adapter(
         loaded,

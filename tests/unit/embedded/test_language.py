@@ -41,6 +41,16 @@ def test_captions_by_hand(scene):
     }
 
 
+def test_article_follows_the_sound():
+    scene = Scene(
+        pixels=np.zeros((SIDE, SIDE, 3), np.uint8),
+        objects=(item("ring", "orange", "plain", "left", area=900),),
+        key_index=0,
+        background="grey",
+    )
+    assert caption_turns(scene)[0].answer == "an orange plain ring at the left"
+
+
 def test_each_style_has_its_own_prompt():
     assert len({style.prompt for style in CAPTION_STYLES.values()}) == len(CAPTION_STYLES) >= 5
 
