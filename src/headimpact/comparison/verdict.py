@@ -3,6 +3,7 @@
 import dataclasses
 
 from headimpact.comparison.statistics import ALPHA, DETECTABLE, Estimate, Variances, count_needed, draws_for_rank
+from headimpact.evaluation.metrics import METRICS
 
 UNDECIDED = "undecided"
 
@@ -24,12 +25,12 @@ class Question:
     quantity: str
 
 
-VALUE = Question(above="benefit", below="worse", neither="no measurable benefit", quantity="{measure}")
+VALUE = Question(above="benefit", below="worse", neither="no measurable benefit", quantity="{title}")
 SHIFT = Question(
     above="larger shift",
     below="smaller shift",
     neither="no measurable difference in shift",
-    quantity="size of the shift in {measure} against the untuned model",
+    quantity="the size of the shift in {title} against the untuned model",
 )
 
 
@@ -159,14 +160,14 @@ def _needed(evidence: Evidence, margin: float) -> tuple[int | None, int | None]:
 def _figures(evidence: Evidence, margin: float, question: Question) -> str:
     """Give the figures behind an answer."""
     difference = evidence.difference
-    quantity = question.quantity.format(measure=evidence.measure)
+    quantity = question.quantity.format(title=METRICS.load(evidence.measure).title)
     detectable = (
         f"smallest detectable difference {difference.smallest_detectable:.3f}"
         if evidence.draws > 1
         else "one draw shows no spread"
     )
     return (
-        f"the {quantity} is {evidence.value:.3f} for {evidence.arm} and {evidence.random_mean:.3f} on average for "
+        f"{quantity} is {evidence.value:.3f} for {evidence.arm} and {evidence.random_mean:.3f} on average for "
         f"{evidence.draws} {evidence.against} draw{'s' if evidence.draws > 1 else ''}, "
         f"a difference of {difference.value:+.3f} "
         f"[{difference.low:+.3f}, {difference.high:+.3f}] with rank p {evidence.rank_p:.3f} "

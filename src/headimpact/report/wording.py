@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headimpact.evaluation.metrics import METRICS
+
 MISSING = "\u2013"
 """En dash: what stands where there is no number."""
 
@@ -24,18 +26,8 @@ REASONS: Mapping[str, str] = {
 """Skip reasons in words; others are shown as they are, underscores as spaces."""
 
 
-NAMES: Mapping[str, str] = {
-    "head_impact": "Head Impact",
-    "exact_match": "exact match",
-    "key_object_recall": "key-object recall",
-    "bleu_1": "BLEU-1",
-    "bleu_2": "BLEU-2",
-    "bleu_3": "BLEU-3",
-    "bleu_4": "BLEU-4",
-    "rouge_l": "ROUGE-L",
-    "cider_d": "CIDEr-D",
-}
-"""Scores and metrics by the name that readers know."""
+SCORE_NAMES: Mapping[str, str] = {"head_impact": "Head Impact"}
+"""Scores by the name that readers know; a metric says its own title."""
 
 
 def number(value: float | None, *, digits: int = 2) -> str:
@@ -143,7 +135,9 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 def metric_name(name: str) -> str:
     """Write the name of a score or metric within a sentence."""
-    return NAMES.get(name, name.replace("_", " "))
+    if name in METRICS:
+        return str(METRICS.load(name).title)
+    return SCORE_NAMES.get(name, name.replace("_", " "))
 
 
 def heading(name: str) -> str:

@@ -70,7 +70,7 @@ def test_the_rule(given, margin, answer, shift_answer):
 def test_the_sentence_holds_every_figure():
     sentence = judge(evidence(), margin=0.02).sentence
     for figure in (
-        "exact_match",
+        "exact match",
         "0.600",
         "0.500",
         "24 random draws",

@@ -34,6 +34,11 @@ class Bleu:
         """Name in the table."""
         return f"bleu_{self.order}"
 
+    @property
+    def title(self) -> str:
+        """Name within a sentence."""
+        return f"BLEU-{self.order}"
+
     def missing(self, predictions: Sequence[Prediction]) -> str | None:  # noqa: ARG002
         """Need nothing but references."""
         return None

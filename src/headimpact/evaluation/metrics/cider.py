@@ -24,6 +24,7 @@ class CiderD:
     """
 
     name: str = "cider_d"
+    title: str = "CIDEr-D"
     higher_is_better: bool = True
     range: ClassVar[tuple[float, float]] = (0.0, 10.0)
 

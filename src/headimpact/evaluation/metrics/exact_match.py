@@ -22,6 +22,7 @@ class ExactMatch:
     """
 
     name: str = "exact_match"
+    title: str = "exact match"
     higher_is_better: bool = True
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 

@@ -23,6 +23,7 @@ class KeyObjectRecall:
     """
 
     name: str = "key_object_recall"
+    title: str = "key-object recall"
     higher_is_better: bool = True
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 

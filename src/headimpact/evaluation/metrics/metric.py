@@ -41,6 +41,11 @@ class Metric(Protocol):
         ...
 
     @property
+    def title(self) -> str:
+        """Name within a sentence, as the field writes it."""
+        ...
+
+    @property
     def higher_is_better(self) -> bool:
         """Whether a larger value is a better one."""
         ...

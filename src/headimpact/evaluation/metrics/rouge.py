@@ -22,6 +22,7 @@ class RougeL:
     """
 
     name: str = "rouge_l"
+    title: str = "ROUGE-L"
     higher_is_better: bool = True
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
