@@ -70,7 +70,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
     def give(name: str) -> Path:
         if name not in made:
             folder = tmp_path_factory.mktemp(name)
-            TINY_MODELS[name](folder)
+            TINY_MODELS[name].save(folder)
             made[name] = folder
         return made[name]
 

@@ -81,6 +81,8 @@ class EncodedPrompts:
         """Encode one block and, where the family allows it, run what lies below the language model."""
         inputs = _encode_block(self._loaded, block)
         family = self._loaded.family
+        if family.language_inputs is None:
+            return inputs
         with torch.inference_mode(), _evaluating(self._loaded.model):
             found = family.language_inputs(family.backbone(self._loaded.model), inputs)
         return dict(found) if set(found) == {"inputs_embeds", "attention_mask"} else inputs

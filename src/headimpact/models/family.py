@@ -25,8 +25,20 @@ ImageSizes = Sequence[Sequence[tuple[int, int]]]
 LayoutFunction = Callable[[PretrainedConfig, Any, Mapping[str, Any], ImageSizes], list[ImageTokenLayout]]
 """(config, processor, processed inputs, picture sizes) -> one layout per batch row, in padded positions."""
 
+ResponseMarker = Callable[[dict[str, Any], Sequence[tuple[int, int]]], None]
+"""(processed inputs, response spans) -> None; marks the responses' tokens where the model must know them."""
+
+Refusals = Callable[[PretrainedConfig], Mapping[str, str]]
+"""(config) -> attention implementation that would compute something else, and what it leaves out."""
+
 LanguageInputsFunction = Callable[[nn.Module, Mapping[str, Any]], dict[str, torch.Tensor]]
 """(backbone, inputs) -> what the backbone needs to run without pictures."""
+
+
+def _no_refusals(config: PretrainedConfig) -> Mapping[str, str]:
+    """Refuse no attention implementation."""
+    del config
+    return {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,10 +49,16 @@ class ModelFamily:
         model_type: Hugging Face `model_type` that the family serves.
         grid_rule: One line on how a picture becomes a grid of image tokens.
         image_token_layouts: Finds every image token of a processed batch and its place in the picture.
-        language_inputs: Puts image features into the embeddings, so that the decoder runs without the tower.
+        language_inputs: Puts image features into the embeddings, so that the decoder runs without the tower; None
+            where more than embeddings and a mask enters the decoder.
         attention_path: Dotted name of a decoder layer's attention module, `{layer_idx}` for the layer, as in
             `model.named_modules()`.
         backbone_path: Dotted name of the part that gives hidden states without logits.
+        tiles: One line on how a picture is split into tiles; empty where it enters whole.
+        checkpoints: Published checkpoints of 2 to 4 billion parameters, or else the best known ones.
+        mark_responses: Marks the responses' tokens where the model must know them; None where it need not.
+        refused_implementations: Attention implementations that transformers offers for the model and that leave
+            something out, with what it is.
         plain_template: Prompt with `{image}` and `{prompt}` for checkpoints without a chat template, or None
             if the family has always shipped one.
     """
@@ -48,9 +66,13 @@ class ModelFamily:
     model_type: str
     grid_rule: str
     image_token_layouts: LayoutFunction
-    language_inputs: LanguageInputsFunction
+    language_inputs: LanguageInputsFunction | None = None
     attention_path: str = "model.language_model.layers.{layer_idx}.self_attn"
     backbone_path: str = "model"
+    tiles: str = ""
+    checkpoints: tuple[str, ...] = ()
+    mark_responses: ResponseMarker | None = None
+    refused_implementations: Refusals = _no_refusals
     plain_template: str | None = None
 
     def attention_modules(self, model: nn.Module) -> dict[int, nn.Module]:

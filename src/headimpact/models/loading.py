@@ -108,7 +108,8 @@ def load_model(
     config = _load_config(source, revision)
     family = resolve_family(config)
     processor = load_processor(source, config, revision=revision)
-    model: Any = _load_weights(source, revision, weights_dtype, attn_implementation).to(place).eval()
+    implementation = choose_implementation(attn_implementation, family=family, config=config)
+    model: Any = _load_weights(source, revision, weights_dtype, implementation).to(place).eval()
     if adapter is not None:
         model = load_adapter(model, adapter, family=family)
     family.attention_modules(model)
@@ -191,6 +192,29 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype | str:
     if name not in DTYPES:
         raise OptionError(unknown_name_message("dtype", name, ["auto", *DTYPES]))
     return DTYPES[name]
+
+
+def choose_implementation(asked: str | None, *, family: ModelFamily, config: PretrainedConfig) -> str | None:
+    """Choose the attention implementation: the one asked for, or transformers' default where it leaves nothing out.
+
+    Args:
+        asked: What the user asked for, or None.
+        family: The model's family.
+        config: The model's config.
+
+    Returns:
+        A name for transformers, or None for its default.
+
+    Raises:
+        OptionError: If what was asked for would compute something else than the model was trained with.
+    """
+    refused = family.refused_implementations(config)
+    if asked is not None and asked in refused:
+        raise OptionError(
+            f"Attention implementation {asked!r} is refused for {family.model_type!r}: {refused[asked]}. Pass "
+            "--attn-implementation eager, or leave it out."
+        )
+    return "eager" if asked is None and "sdpa" in refused else asked
 
 
 def check_checkpoint(name: str) -> None:

@@ -83,7 +83,16 @@ class LanguageInputCache:
             loaded: The base model; its vision tower and embeddings must stay as they are.
             examples: The training set; the same list must be tuned on.
             max_bytes: Memory that the kept rows may take.
+
+        Raises:
+            UnsupportedModelError: If the family gives no language inputs (see `offers_language_inputs`).
         """
+        if loaded.family.language_inputs is None:
+            raise UnsupportedModelError(
+                f"Language inputs of {loaded.family.model_type!r} cannot be kept: more than embeddings and a mask "
+                "enters its decoder. Tune without keeping them."
+            )
+        self._language_inputs = loaded.family.language_inputs
         self._loaded = loaded
         self._examples = tuple(examples)
         self._max_bytes = max_bytes
@@ -133,9 +142,9 @@ class LanguageInputCache:
         """
         members = range(block * _BLOCK, min((block + 1) * _BLOCK, len(self._examples)))
         encoded = encode_batch(self._loaded, [self._examples[index] for index in members])
-        family, model = self._loaded.family, self._loaded.model
+        model = self._loaded.model
         with _evaluating(model), torch.no_grad():
-            inputs = family.language_inputs(family.backbone(model), encoded.inputs)
+            inputs = self._language_inputs(self._loaded.family.backbone(model), encoded.inputs)
         rows = _split({name: value.cpu() for name, value in inputs.items()}, encoded.labels.cpu())
         self._num_bytes += sum(row.num_bytes() for row in rows)
         self._rows.update(zip(members, rows, strict=True))
@@ -150,7 +159,7 @@ class LanguageInputCache:
 
 def offers_language_inputs(loaded: LoadedModel) -> bool:
     """Say whether a model's family can give the language model's inputs apart from the rest."""
-    return callable(getattr(loaded.family, "language_inputs", None))
+    return loaded.family.language_inputs is not None
 
 
 @contextlib.contextmanager

@@ -42,7 +42,7 @@ def write_examples_of(
                 response=text,
                 key_object=", ".join(dict.fromkeys(item.category for item in sample.key_objects)),
                 boxes=capture.layout.boxes,
-                maps=capture.maps.cpu().numpy().astype(np.float32),
+                maps=capture.on_all_layers(capture.maps.cpu().numpy().astype(np.float32), axis=0, fill=0.0),
             )
         )
     write_examples(out, pictures, overwrite=True)

@@ -187,7 +187,7 @@ def select_step(bench: Bench, scores: HeadScores) -> list[tuple[str, Selection]]
 
 def tune_step(bench: Bench, arms: Sequence[tuple[str, Selection]]) -> None:
     """Tune every arm with every seed on the same batches; language inputs are computed once."""
-    from headimpact.tuning.language_inputs import LanguageInputCache
+    from headimpact.tuning.language_inputs import LanguageInputCache, offers_language_inputs
 
     config = bench.config
     dataset = bench.data.split("train")
@@ -211,7 +211,8 @@ def tune_step(bench: Bench, arms: Sequence[tuple[str, Selection]]) -> None:
         if claim_run(tune_config, done_file="tuning.json"):
             continue
         _LOG.info("tune %s, layers %s (%d of %d)", name, selection.layers, number, len(arms) * config.seeds)
-        cache = cache or LanguageInputCache(bench.loaded, examples)
+        if cache is None and offers_language_inputs(bench.loaded):
+            cache = LanguageInputCache(bench.loaded, examples)
         tune_folder(bench.loaded, dataset, examples, selection, config=tune_config, cache=cache)
 
 

@@ -114,11 +114,31 @@ class CapturedSample:
         maps: Attention to the image tokens, `[layers, heads, image_tokens]`.
         sees_image: Whether a head's rows see an image token, `[layers, heads]`.
         layout: The image tokens of the chosen view.
+        layer_indices: Which layers these are: all, or those whose attention takes the image in.
+        num_layers: Layers of the language model.
     """
 
     maps: Float[Tensor, "layers heads image_tokens"]
     sees_image: Bool[Tensor, "layers heads"]
     layout: ImageTokenLayout
+    layer_indices: tuple[int, ...]
+    num_layers: int
+
+    def on_all_layers(self, values: np.ndarray, *, axis: int, fill: float) -> np.ndarray:
+        """Put values of the captured layers at their place among all layers.
+
+        Args:
+            values: One entry per captured layer along `axis`.
+            axis: Which axis is that of layers.
+            fill: What layers without attention to the picture get.
+        """
+        if len(self.layer_indices) == self.num_layers:
+            return values
+        shape = list(values.shape)
+        shape[axis] = self.num_layers
+        whole = np.full(shape, fill, dtype=values.dtype)
+        whole[(slice(None),) * axis + (list(self.layer_indices),)] = values
+        return whole
 
 
 def measure_pictures(
@@ -214,8 +234,9 @@ def run_capture(
         capture_attention(modules, queries=queries, keys=keys, reduction=options.row_reduction) as captured,
     ):
         loaded.family.backbone(loaded.model)(**encoded.inputs, use_cache=False)
+    num_layers = int(loaded.config.get_text_config().num_hidden_layers)
     return [
-        CapturedSample(maps, sees, layout)
+        CapturedSample(maps, sees, layout, captured.layer_indices, num_layers)
         for maps, sees, layout in zip(captured.maps, captured.sees_image, layouts, strict=True)
     ]
 
@@ -244,12 +265,13 @@ def measure_capture(
     values = scores.cpu().numpy()
     sees = captured.sees_image.cpu().numpy()
     heads = np.where(sees, values[:, : -len(BASELINES)], np.float32(np.nan))
+    heads = captured.on_all_layers(heads, axis=1, fill=np.nan)
     return PictureScores(
         image_id=sample.image_id,
         own=heads[0],
         donors=heads[1:],
         donor_ids=donors.plan.donors_of(sample.image_id),
-        sees_image=sees.astype(np.float32),
+        sees_image=captured.on_all_layers(sees.astype(np.float32), axis=0, fill=0.0),
         baselines={name: values[:, place - len(BASELINES), 0] for place, name in enumerate(BASELINES)},
     )
 

@@ -21,7 +21,7 @@ SIZES = [(60, 44), (44, 44), (50, 90)]
 @pytest.fixture(scope="module", params=["llava-siglip", "qwen2_5_vl"])
 def loaded(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    TINY_MODELS[request.param](folder)
+    TINY_MODELS[request.param].save(folder)
     return load_model(folder, device="cpu")
 
 

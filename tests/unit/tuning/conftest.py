@@ -13,7 +13,7 @@ def load_tiny(tmp_path_factory):
     def load(name: str) -> LoadedModel:
         if name not in held:
             folder = tmp_path_factory.mktemp(name)
-            TINY_MODELS[name](folder)
+            TINY_MODELS[name].save(folder)
             held[name] = load_model(str(folder), device="cpu")
         return held[name]
 

@@ -192,6 +192,7 @@ def _window(
 
 FAMILY = ModelFamily(
     model_type="llava",
+    checkpoints=("llava-hf/llava-1.5-7b-hf", "llava-hf/bakLlava-v1-hf"),
     grid_rule="one grid a picture; centre crop, plain resize or padding to a square",
     image_token_layouts=llava_layouts,
     language_inputs=llava_language_inputs,

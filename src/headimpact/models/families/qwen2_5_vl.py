@@ -4,4 +4,4 @@ import dataclasses
 
 from headimpact.models.families.qwen2_vl import FAMILY as QWEN2_VL
 
-FAMILY = dataclasses.replace(QWEN2_VL, model_type="qwen2_5_vl")
+FAMILY = dataclasses.replace(QWEN2_VL, model_type="qwen2_5_vl", checkpoints=("Qwen/Qwen2.5-VL-3B-Instruct",))

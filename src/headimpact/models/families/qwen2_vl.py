@@ -92,6 +92,7 @@ def _row_layout(model_type: str, positions: Any, grids: list[tuple[int, int]]) -
 
 FAMILY = ModelFamily(
     model_type="qwen2_vl",
+    checkpoints=("Qwen/Qwen2-VL-2B-Instruct",),
     grid_rule="one grid a picture in its own shape; sides rounded to multiples of 28 pixels",
     image_token_layouts=qwen2_vl_layouts,
     language_inputs=qwen2_vl_language_inputs,

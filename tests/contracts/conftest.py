@@ -1,0 +1,24 @@
+"""Every contract test of a family runs once per tiny model; ids begin with the `model_type`."""
+
+import pytest
+
+from tests.contracts.image_oracle import unmix
+from tests.tiny_models import TINY_MODELS
+
+
+@pytest.fixture(params=TINY_MODELS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def loaded(name, tiny_model):
+    return tiny_model(name)
+
+
+@pytest.fixture
+def unmixed(name, tiny_checkpoint):
+    """The model with a tower whose tokens cannot see each other and whose patches are pooled by their mean."""
+    from headimpact.models.loading import load_model
+
+    return unmix(load_model(tiny_checkpoint(name)), TINY_MODELS[name])

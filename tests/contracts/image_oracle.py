@@ -1,0 +1,165 @@
+"""What the language model really gets of a picture, read at its door: the truth that layouts are held to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from headimpact.models.family import base_model
+from headimpact.models.image_tokens import ImageTokenLayout
+from headimpact.models.loading import LoadedModel
+from headimpact.models.patch_grid import mask_coverage
+from headimpact.models.prompts import EncodedBatch, encode
+from tests.tiny_models.tiny_model import TinyModel
+
+SHAPES_HW = [(60, 90), (90, 60), (64, 64), (100, 31), (33, 97), (200, 170), (41, 150)]
+BACKGROUND, CHANGED_RED = (100, 250, 250), 130
+"""Two constant channels keep the tower's normalisation nearly linear in the third."""
+
+Square = tuple[slice, slice]
+
+
+class _AtTheDoorError(Exception):
+    """Stops a forward pass once the first decoder layer has been called."""
+
+
+def picture(size_hw: tuple[int, int], *, seed: int = 0) -> Image.Image:
+    """A picture of noise."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size_hw, 3), dtype=np.uint8))
+
+
+def image_states(loaded: LoadedModel, inputs: Mapping[str, Any]) -> Tensor:
+    """What attention may take as image keys: the first decoder layer's input, or the states for cross-attention.
+
+    Returns `[batch, keys, width]`. The forward pass stops there.
+    """
+    found: list[Tensor] = []
+
+    def stop(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        del module
+        crossed = kwargs.get("cross_attention_states")
+        found.append(crossed if crossed is not None else args[0] if args else kwargs["hidden_states"])
+        raise _AtTheDoorError
+
+    layer = base_model(loaded.model).get_submodule(loaded.family.layer_prefix(0))
+    handle = layer.register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        with torch.no_grad():
+            loaded.family.backbone(loaded.model)(**inputs, use_cache=False)
+    except _AtTheDoorError:
+        pass
+    finally:
+        handle.remove()
+    return found[0].detach().clone()
+
+
+def unmix(loaded: LoadedModel, tiny: TinyModel) -> LoadedModel:
+    """Cut the ties between the tower's tokens and let each first projection see its pixels' mean alone."""
+    cut = pooled = 0
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for path, module in loaded.model.named_modules():
+            if not any(part in path for part in tiny.tower):
+                continue
+            if path.endswith(tiny.mixing):
+                module.weight.zero_()
+                if module.bias is not None:
+                    module.bias.zero_()
+                cut += 1
+            if path.endswith(tiny.patch_embedding):
+                _pool(module)
+                pooled += 1
+    assert cut, "no module of the tower mixes tokens: name them in the tiny model's `mixing`"
+    assert pooled == 1, f"{pooled} first projections, expected one: name it in the tiny model's `patch_embedding`"
+    return loaded
+
+
+def _pool(projection: torch.nn.Module) -> None:
+    """Give every pixel of a channel the same weight; linear projections take channel-first or channel-last patches."""
+    weight: Any = projection.weight
+    per_channel = torch.randn(weight.shape[0], 3) / 200
+    if weight.ndim > 2:
+        weight.copy_(per_channel.view(*per_channel.shape, *[1] * (weight.ndim - 2)).expand_as(weight))
+    else:
+        weight.copy_(per_channel.repeat(1, weight.shape[1] // 3))
+
+
+def movement(unmixed: LoadedModel, size_hw: tuple[int, int], square: Square) -> tuple[np.ndarray, ImageTokenLayout]:
+    """How far each image token moves when a square becomes redder, against the whole picture becoming so."""
+    pixels = np.full((*size_hw, 3), BACKGROUND, dtype=np.uint8)
+    before, layout = _states_of(unmixed, pixels)
+    pixels[..., 0][square] = CHANGED_RED
+    after, _ = _states_of(unmixed, pixels)
+    pixels[..., 0] = CHANGED_RED
+    whole, _ = _states_of(unmixed, pixels)
+    moved, most = ((changed - before).norm(dim=-1).numpy()[layout.positions] for changed in (after, whole))
+    # Tokens of padding have no area; beside the picture they move a little, through the resizing filter.
+    return np.where(layout.areas > 0, moved / np.where(most > 0, most, 1.0), 0.0), layout
+
+
+def _states_of(loaded: LoadedModel, pixels: np.ndarray) -> tuple[Tensor, ImageTokenLayout]:
+    """Image states and layout of one picture."""
+    batch = encode(loaded, [Image.fromarray(pixels)], ["Describe the main object."])
+    return image_states(loaded, batch.inputs)[0].float(), batch.layouts[0]
+
+
+def squares(count: int, *, shapes_hw: Sequence[tuple[int, int]] = SHAPES_HW) -> list[tuple[tuple[int, int], Square]]:
+    """Random squares, a third to two thirds of the short side, over all shapes."""
+    rng = np.random.default_rng(5)
+    found = []
+    for index in range(count):
+        height, width = shapes_hw[index % len(shapes_hw)]
+        side = int(min(height, width) * rng.uniform(0.34, 0.67))
+        top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
+        found.append(((height, width), (slice(int(top), int(top + side)), slice(int(left), int(left + side)))))
+    return found
+
+
+def coverage_of(size_hw: tuple[int, int], square: Square, boxes: np.ndarray) -> np.ndarray:
+    """Share of each rectangle that a square covers."""
+    mask = np.zeros((1, *size_hw), dtype=bool)
+    mask[0][square] = True
+    return np.asarray(mask_coverage(mask, boxes)[0])
+
+
+def widened(square: Square, reach: int) -> Square:
+    """A square with a margin."""
+    rows, columns = (slice(max(0, part.start - reach), part.stop + reach) for part in square)
+    return rows, columns
+
+
+def wrong_boxes(layout: ImageTokenLayout) -> dict[str, np.ndarray]:
+    """Rectangles as somebody would have them who made one of the usual mistakes; only mistakes that differ."""
+    grids = [layout.image_index * 1000 + layout.tile == key for key in _grid_keys(layout)]
+    transposed = layout.boxes.copy()
+    for grid in grids:
+        rows, columns = layout.grid_row[grid].max() + 1, layout.grid_column[grid].max() + 1
+        if rows * columns == grid.sum():
+            transposed[grid] = layout.boxes[grid].reshape(rows, columns, 4).transpose(1, 0, 2).reshape(-1, 4)
+    faults = {"transposed": transposed, "one too far": np.roll(layout.boxes, 1, axis=0)}
+    if len(grids) > 1:
+        faults["tiles rotated"] = np.roll(layout.boxes, int(grids[0].sum()), axis=0)
+    return {fault: boxes for fault, boxes in faults.items() if not np.array_equal(boxes, layout.boxes)}
+
+
+def _grid_keys(layout: ImageTokenLayout) -> list[int]:
+    """Grids in the order of the sequence."""
+    return list(dict.fromkeys((layout.image_index * 1000 + layout.tile).tolist()))
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Pearson correlation, 0 where one side does not vary."""
+    if one.std() == 0 or other.std() == 0:
+        return float((one.std() == 0) == (other.std() == 0))
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def changed_positions(loaded: LoadedModel, batch: EncodedBatch) -> list[list[int]]:
+    """Keys whose states depend on the pictures' pixels, per batch row."""
+    before = image_states(loaded, batch.inputs)
+    noise = torch.rand_like(batch.inputs["pixel_values"])
+    after = image_states(loaded, {**batch.inputs, "pixel_values": batch.inputs["pixel_values"] + noise})
+    return [torch.nonzero(row).flatten().tolist() for row in (before != after).any(dim=-1)]

@@ -1,0 +1,91 @@
+"""Captured rows are the model's own attention, and the model is left as it was."""
+
+from typing import Literal
+
+import pytest
+import torch
+
+from headimpact.attention.capture import capture_attention
+from headimpact.attention.queries import response_rows
+from headimpact.models.prompts import encode
+from tests.contracts.image_oracle import picture
+
+IMPLEMENTATIONS = ("sdpa", "eager")
+
+
+def encode_rows(loaded, count: int, side: Literal["left", "right"]):
+    """One or two rows, the second with two pictures and a longer text."""
+    images = [[picture((60, 90))], [picture((100, 50)), picture((64, 64))]][:count]
+    texts = ["a red circle", "a large square near the top of the background"][:count]
+    return encode(loaded, images, ["What colour?", "Describe it."][:count], texts, padding_side=side)
+
+
+def eager_weights(loaded, inputs) -> list[torch.Tensor]:
+    """Attention weights of every attention module as eager attention returns them, `[batch, heads, queries, keys]`."""
+    found: dict[int, torch.Tensor] = {}
+    modules = loaded.family.attention_modules(loaded.model)
+    handles = [
+        module.register_forward_hook(lambda _module, _args, output, layer=layer: found.update({layer: output[1]}))
+        for layer, module in modules.items()
+    ]
+    try:
+        with torch.no_grad():
+            loaded.family.backbone(loaded.model)(**inputs, use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [found[layer] for layer in modules]
+
+
+def capture(loaded, batch):
+    """Hidden states under capture, and what was captured."""
+    queries = response_rows(batch.response_spans)
+    keys = [torch.from_numpy(layout.positions) for layout in batch.layouts]
+    modules = loaded.family.attention_modules(loaded.model)
+    with torch.no_grad(), capture_attention(modules, queries=queries, keys=keys) as captured:
+        watched = loaded.family.backbone(loaded.model)(**batch.inputs, use_cache=False).last_hidden_state
+    return watched, captured, queries, keys
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_captured_rows_are_eagers(name, tiny_model, implementation, side, count):
+    eager = tiny_model(name, attn_implementation="eager")
+    if implementation in eager.family.refused_implementations(eager.config):
+        pytest.skip(f"{implementation} is refused for this model")
+    loaded = tiny_model(name, attn_implementation=implementation)
+    batch = encode_rows(loaded, count, side)
+    with torch.no_grad():
+        plain = loaded.family.backbone(loaded.model)(**batch.inputs, use_cache=False).last_hidden_state
+    watched, captured, queries, keys = capture(loaded, batch)
+    assert torch.equal(plain, watched)
+    weights = eager_weights(eager, batch.inputs)
+    for row in range(count):
+        expected = torch.stack([layer[row][:, queries[row]][:, :, keys[row]].mean(dim=1) for layer in weights])
+        torch.testing.assert_close(captured.maps[row], expected, atol=1e-6, rtol=0)
+
+
+def test_captured_rows_in_bfloat16_are_within_its_rounding(name, tiny_model):
+    eager = tiny_model(name, attn_implementation="eager", dtype="bfloat16")
+    batch = encode_rows(eager, 2, "right")
+    _, captured, queries, keys = capture(eager, batch)
+    weights = eager_weights(eager, batch.inputs)
+    for row in range(2):
+        rows = [layer[row][:, queries[row]][:, :, keys[row]].float().mean(dim=1) for layer in weights]
+        torch.testing.assert_close(captured.maps[row], torch.stack(rows), atol=2**-7, rtol=2**-6)
+
+
+def test_response_rows_see_the_image_and_nothing_later(name, loaded):
+    """Changing the last response token changes no row that predicts an earlier one."""
+    batch = encode_rows(loaded, 1, "right")
+    _, captured, _, _ = capture(loaded, batch)
+    assert captured.sees_image[0].any()
+    span = batch.response_spans[0]
+    ids = batch.inputs["input_ids"]
+    with torch.no_grad():
+        before = loaded.family.backbone(loaded.model)(**batch.inputs, use_cache=False).last_hidden_state
+        ids[0, span[1] - 1] = (ids[0, span[1] - 1] + 7) % 200 + 60
+        after = loaded.family.backbone(loaded.model)(**batch.inputs, use_cache=False).last_hidden_state
+    torch.testing.assert_close(before[0, : span[1] - 1], after[0, : span[1] - 1], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(before[0, span[1] - 1], after[0, span[1] - 1], atol=1e-3)

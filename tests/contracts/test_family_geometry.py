@@ -1,0 +1,95 @@
+"""Image tokens are where the layout says, in the sequence and in the picture, through the real processor."""
+
+import numpy as np
+import pytest
+import torch
+
+from headimpact.models.prompts import encode
+from tests.contracts.image_oracle import (
+    SHAPES_HW,
+    changed_positions,
+    correlation,
+    coverage_of,
+    image_states,
+    movement,
+    picture,
+    squares,
+    widened,
+    wrong_boxes,
+)
+from tests.tiny_models import TINY_MODELS
+
+MINIMUM_CORRELATION = 0.95
+
+
+class TestPositions:
+    @pytest.mark.parametrize("side", ["left", "right"])
+    def test_found_where_the_model_puts_image_features(self, loaded, side):
+        images = [picture(size) for size in SHAPES_HW]
+        rows = [[images[0]], [images[1], images[2]], *([image] for image in images[3:])]
+        batch = encode(loaded, rows, ["Describe the main object."] * len(rows), padding_side=side)
+        for row, (changed, layout) in enumerate(zip(changed_positions(loaded, batch), batch.layouts, strict=True)):
+            assert changed == layout.positions.tolist()
+            assert set(layout.image_index.tolist()) == set(range(len(rows[row])))
+
+    @pytest.mark.parametrize("size_hw", SHAPES_HW, ids=lambda size: "x".join(map(str, size)))
+    def test_grids_are_filled_and_inside_the_picture(self, loaded, size_hw):
+        layout = encode(loaded, [picture(size_hw)], ["What?"]).layouts[0]
+        assert ((layout.boxes >= 0) & (layout.boxes <= 1)).all()
+        for view in ("global", "tiles"):
+            assert layout.view(view).areas.sum() <= 1 + 1e-9, "tokens of one view may not overlap"
+        for (image, tile), (rows, columns) in layout.grid_hw.items():
+            own = layout.select((layout.image_index == image) & (layout.tile == tile))
+            cells = set(zip(own.grid_row.tolist(), own.grid_column.tolist(), strict=True))
+            assert cells == {(row, column) for row in range(rows) for column in range(columns)}
+            assert len(own) == rows * columns
+
+    def test_language_inputs_give_the_same_hidden_states(self, loaded):
+        if loaded.family.language_inputs is None:
+            pytest.skip("the family keeps no language inputs")
+        rows = [[picture((60, 90))], [picture((90, 60)), picture((64, 64))]]
+        batch = encode(loaded, rows, ["What?", "Describe the main object."])
+        backbone = loaded.family.backbone(loaded.model)
+        with torch.no_grad():
+            whole = backbone(**batch.inputs, use_cache=False).last_hidden_state
+            split = backbone(**loaded.family.language_inputs(backbone, batch.inputs), use_cache=False)
+        assert torch.equal(whole, split.last_hidden_state)
+
+
+class TestPlaces:
+    """The perturbation oracle: what moves is what the layout says, and a wrong layout is told apart."""
+
+    def test_features_move_with_coverage(self, unmixed):
+        told_apart: dict[str, list[bool]] = {}
+        for size_hw, square in squares(28):
+            moved, layout = movement(unmixed, size_hw, square)
+            expected = coverage_of(size_hw, square, layout.boxes)
+            assert correlation(moved, expected) >= MINIMUM_CORRELATION, (size_hw, square)
+            for fault, boxes in wrong_boxes(layout).items():
+                guess = coverage_of(size_hw, square, boxes)
+                told_apart.setdefault(fault, []).append(correlation(moved, guess) < MINIMUM_CORRELATION)
+        assert {"transposed", "one too far"} <= set(told_apart)
+        for fault, found in told_apart.items():
+            assert np.mean(found) >= 0.5, f"the check must be able to fail: {fault} {found}"
+
+    def test_nothing_moves_beyond_the_filters_reach(self, unmixed, name):
+        for size_hw, square in squares(14):
+            moved, layout = movement(unmixed, size_hw, square)
+            reach = TINY_MODELS[name].filter_reach * (1 + int(np.ceil(max(size_hw) / 40)))
+            near = coverage_of(size_hw, widened(square, reach), layout.boxes) > 0
+            assert moved[~near].max(initial=0.0) == 0.0
+            assert (moved[coverage_of(size_hw, square, layout.boxes) == 1] > 0).all()
+
+    def test_one_processed_pixel_moves_at_most_one_token(self, unmixed, name):
+        batch = encode(unmixed, [picture((60, 90))], ["What?"])
+        before = image_states(unmixed, batch.inputs)[0]
+        flat = batch.inputs["pixel_values"].view(-1)
+        moved = []
+        for index in np.random.default_rng(0).integers(0, len(flat), 20):
+            kept = flat[index].item()
+            flat[index] = kept + 1
+            after = image_states(unmixed, batch.inputs)[0]
+            flat[index] = kept
+            moved.append(int((after != before).any(dim=-1).sum()))
+        assert max(moved) <= TINY_MODELS[name].tokens_per_pixel
+        assert max(moved) > 0, "the check must be able to fail: no pixel moves any token"
