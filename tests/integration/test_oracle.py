@@ -12,6 +12,7 @@ from PIL import Image
 from headimpact.data.masks import RleMask
 from headimpact.data.sample import KeyObject, Sample
 from headimpact.embedded.scenes import build_scenes
+from headimpact.models.batching import BatchSize
 from headimpact.models.loading import LoadedModel, load_model
 from headimpact.scoring.sample_scores import PictureScores
 from headimpact.workflows.api import read_dataset
@@ -167,7 +168,7 @@ def compare(
         prompt=PROMPT,
         donors=DonorMasks.of(samples, donors=1, seed=0),
         options=MeasurementOptions(rows=rows),
-        batch_size=3,
+        batch_size=BatchSize(3),
     )
     for sample, said, scores in zip(samples, texts, measured, strict=True):
         assert isinstance(scores, PictureScores)

@@ -16,6 +16,8 @@ from headimpact.core.errors import OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.masks import resize_to_plane
 from headimpact.data.sample import Sample
+from headimpact.models.batching import BatchSize, run_in_batches
+from headimpact.models.forward import run_backbone
 from headimpact.models.image_tokens import VIEWS, WHOLE_PICTURE, ImageTokenLayout
 from headimpact.models.loading import LoadedModel
 from headimpact.models.patch_grid import mask_coverage
@@ -149,7 +151,7 @@ def measure_pictures(
     prompt: str,
     donors: DonorMasks,
     options: MeasurementOptions,
-    batch_size: int,
+    batch_size: BatchSize,
 ) -> list[PictureScores | str]:
     """Score every head on some pictures against their own masks and the donors'.
 
@@ -160,20 +162,32 @@ def measure_pictures(
         prompt: What is asked about every picture.
         donors: Other pictures' masks.
         options: How attention becomes a number.
-        batch_size: Responses per forward pass.
+        batch_size: Responses per forward pass; shrinks where memory runs out.
 
     Returns:
         Per picture, in order, its scores, or the reason why it says nothing.
     """
     flat = [(place, text) for place, texts in enumerate(responses) for text in texts]
     gathered: list[list[PictureScores | str]] = [[] for _ in samples]
-    for start in range(0, len(flat), batch_size):
-        batch = flat[start : start + batch_size]
-        captured = capture_responses(
-            loaded, [samples[place] for place, _ in batch], [text for _, text in batch], prompt=prompt, options=options
-        )
-        for (place, _), sample_capture in zip(batch, captured, strict=True):
-            gathered[place].append(measure_capture(samples[place], sample_capture, donors, options))
+
+    def prepare(batch: Sequence[tuple[int, str]]) -> tuple[Sequence[tuple[int, str]], EncodedBatch]:
+        images = [samples[place].load_image() for place, _ in batch]
+        texts = [text for _, text in batch]
+        return batch, encode(loaded, images, [prompt] * len(batch), texts, padding_side="right")
+
+    def run(prepared: tuple[Sequence[tuple[int, str]], EncodedBatch]) -> list[PictureScores | str]:
+        batch, encoded = prepared
+        layouts = [layout.view(options.view) for layout in encoded.layouts]
+        captured = run_capture(loaded, encoded, layouts, options)
+        return [
+            measure_capture(samples[place], capture, donors, options)
+            for (place, _), capture in zip(batch, captured, strict=True)
+        ]
+
+    has_own_device = loaded.device.type != "cpu"
+    measured = run_in_batches(flat, prepare=prepare, run=run, size=batch_size, overlap=has_own_device)
+    for (place, _), found in zip(flat, measured, strict=True):
+        gathered[place].append(found)
     return [_average(parts) for parts in gathered]
 
 
@@ -223,9 +237,26 @@ def capture_responses(
 
 
 def run_capture(
-    loaded: LoadedModel, encoded: EncodedBatch, layouts: Sequence[ImageTokenLayout], options: MeasurementOptions
+    loaded: LoadedModel,
+    encoded: EncodedBatch,
+    layouts: Sequence[ImageTokenLayout],
+    options: MeasurementOptions,
+    *,
+    to_the_end: bool = False,
 ) -> list[CapturedSample]:
-    """Run an encoded batch under capture."""
+    """Run an encoded batch under capture.
+
+    Args:
+        loaded: The model.
+        encoded: The batch.
+        layouts: The image tokens that count, per row.
+        options: Which rows look and how they are put together.
+        to_the_end: Run the last layer whole; else the pass ends behind the last captured attention, since what
+            follows changes no captured row.
+
+    Returns:
+        One capture per row; maps are float32 on the model's device.
+    """
     modules = loaded.family.attention_modules(loaded.model)
     queries = response_rows(encoded.response_spans, options.rows)
     keys = [torch.as_tensor(layout.positions, dtype=torch.long) for layout in layouts]
@@ -233,7 +264,7 @@ def run_capture(
         torch.inference_mode(),
         capture_attention(modules, queries=queries, keys=keys, reduction=options.row_reduction) as captured,
     ):
-        loaded.family.backbone(loaded.model)(**encoded.inputs, use_cache=False)
+        run_backbone(loaded, encoded.inputs, stop_after=None if to_the_end else modules[max(modules)])
     num_layers = int(loaded.config.get_text_config().num_hidden_layers)
     return [
         CapturedSample(maps, sees, layout, captured.layer_indices, num_layers)

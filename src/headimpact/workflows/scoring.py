@@ -30,6 +30,7 @@ from headimpact.workflows.score_answer import describe_scores, rank_layers
 from headimpact.workflows.score_options import NO_OPTIONS, check_options, measurement_options, shard_identity
 
 if TYPE_CHECKING:
+    from headimpact.models.batching import BatchSize
     from headimpact.models.loading import LoadedModel
     from headimpact.workflows.head_measurement import DonorMasks
 
@@ -133,6 +134,9 @@ def _score_model(
     folder: Path,
 ) -> HeadScores:
     """Fill the missing shards and reduce all of them."""
+    from headimpact.models.batching import BatchSize
+
+    batch_size = BatchSize(config.batch_size)
     identity = shard_identity(loaded, dataset, config=config, prompt=prompt)
     blocks = split_samples(dataset.samples, config.shard_size)
     missing = missing_shards(folder, len(blocks), identity=identity)
@@ -143,7 +147,7 @@ def _score_model(
             write_shard(
                 folder,
                 index,
-                _score_block(loaded, blocks[index], donors, config=config, prompt=prompt),
+                _score_block(loaded, blocks[index], donors, config=config, prompt=prompt, batch_size=batch_size),
                 identity=identity,
             )
             bar.update(len(blocks[index]))
@@ -171,7 +175,13 @@ def _score_model(
 
 
 def _score_block(
-    loaded: "LoadedModel", samples: Sequence[Sample], donors: "DonorMasks", *, config: ScoreConfig, prompt: str
+    loaded: "LoadedModel",
+    samples: Sequence[Sample],
+    donors: "DonorMasks",
+    *,
+    config: ScoreConfig,
+    prompt: str,
+    batch_size: "BatchSize",
 ) -> SampleScores:
     """Score the pictures of one shard."""
     from headimpact.workflows.head_measurement import measure_pictures
@@ -186,7 +196,7 @@ def _score_block(
         prompt=prompt,
         donors=donors,
         options=measurement_options(config),
-        batch_size=config.batch_size,
+        batch_size=batch_size,
     )
     for (sample, _), found in zip(spoken, measured, strict=True):
         if isinstance(found, str):
