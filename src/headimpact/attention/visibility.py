@@ -96,7 +96,8 @@ class Visibility:
         if self.mask is not None:
             heads = torch.arange(self.mask.shape[1], device=batch.device)[None, :, None, None]
             picked = self.mask[row if self.mask.shape[0] > 1 else torch.zeros_like(row), heads, query, key]
-            return (picked, None) if picked.dtype == torch.bool else (None, picked.float())
+            # The bias keeps its dtype: what counts as hidden is that format's lowest number.
+            return (picked, None) if picked.dtype == torch.bool else (None, picked)
         if self.mask_mod is not None:
             return self.mask_mod(row, torch.zeros_like(row), query, key), None
         seen: Tensor | None = None
@@ -116,7 +117,7 @@ def sees_any(seen: Tensor | None, bias: Tensor | None) -> Bool[Tensor, "batch he
 
     Args:
         seen: As `Visibility.look` gives it.
-        bias: As `Visibility.look` gives it; below half the lowest number counts as hidden.
+        bias: As `Visibility.look` gives it; below half its format's lowest number counts as hidden.
     """
     if bias is not None:
         seen = bias > torch.finfo(bias.dtype).min / 2

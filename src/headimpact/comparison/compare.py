@@ -224,9 +224,9 @@ def _point(run: EvaluatedRun, metrics: Sequence[str]) -> RunPoint:
 def _other_choices(runs: Sequence[EvaluatedRun]) -> int | None:
     """Count the sets of as many layers as the top choice's, without it; None where that is not known."""
     top = next((run.arm for run in runs if run.arm.strategy == TOP), None)
-    if top is None or top.num_layers is None:
+    if top is None or top.choosable_layers is None:
         return None
-    return math.comb(top.num_layers, len(top.layers)) - 1
+    return math.comb(top.choosable_layers, len(top.layers)) - 1
 
 
 def _exhaustive_rank(measured: MeasuredRuns, runs: Sequence[EvaluatedRun]) -> ExhaustiveRank | None:

@@ -26,7 +26,7 @@ class Arm:
         layers: Layers tuned, 0-based.
         draw: Which random draw, 0 where there is only one.
         seed: Seed of the tuning.
-        num_layers: Layers of the language model, None where not known.
+        choosable_layers: Layers that the choice was made from, None where not known.
         trainable_parameters: Parameters that were trained.
         trainable_share: The same as a share of the model's parameters.
     """
@@ -35,7 +35,7 @@ class Arm:
     layers: tuple[int, ...] = ()
     draw: int = 0
     seed: int = 0
-    num_layers: int | None = None
+    choosable_layers: int | None = None
     trainable_parameters: int = 0
     trainable_share: float = 0.0
 
@@ -234,13 +234,13 @@ def _check_unseen(runs: Sequence[EvaluatedRun]) -> None:
 
 def _read_arm(content: Mapping[str, Any]) -> Arm:
     """Build an arm from its JSON."""
-    num_layers = content.get("num_layers")
+    choosable_layers = content.get("choosable_layers")
     return Arm(
         strategy=str(content["strategy"]),
         layers=tuple(int(layer) for layer in content.get("layers") or ()),
         draw=int(content.get("draw") or 0),
         seed=int(content.get("seed") or 0),
-        num_layers=None if num_layers is None else int(num_layers),
+        choosable_layers=None if choosable_layers is None else int(choosable_layers),
         trainable_parameters=int(content.get("trainable_parameters") or 0),
         trainable_share=float(content.get("trainable_share") or 0.0),
     )

@@ -24,6 +24,8 @@ class ArchitectureSummary:
         projections: Attention projection name (`q_proj`) to its (inputs, outputs).
         attention_path: Full dotted name of a layer's attention module with `{layer_idx}` for the layer.
         total_parameters: Parameters of the whole model.
+        attention_layers: Layers whose heads attend to the image, ascending; all of them where left empty. Others
+            have no score and cannot be chosen.
     """
 
     model_type: str
@@ -35,6 +37,11 @@ class ArchitectureSummary:
     projections: Mapping[str, tuple[int, int]]
     attention_path: str
     total_parameters: int
+    attention_layers: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Name every layer where none is named."""
+        object.__setattr__(self, "attention_layers", self.attention_layers or tuple(range(self.num_layers)))
 
     def module_name(self, layer_idx: int, projection: str) -> str:
         """Give the full dotted name of one projection of one layer.
@@ -57,6 +64,7 @@ class ArchitectureSummary:
         """Give JSON-serialisable values."""
         content = dataclasses.asdict(self)
         content["projections"] = {name: list(shape) for name, shape in self.projections.items()}
+        content["attention_layers"] = list(self.attention_layers)
         return content
 
     @classmethod
@@ -68,7 +76,8 @@ class ArchitectureSummary:
         """
         try:
             projections = {str(name): (int(shape[0]), int(shape[1])) for name, shape in content["projections"].items()}
-            return cls(**{**content, "projections": projections})
+            layers = tuple(int(layer_idx) for layer_idx in content.get("attention_layers", ()))
+            return cls(**{**content, "projections": projections, "attention_layers": layers})
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             raise DataFormatError(
                 f"Broken architecture block: {error!r}. Expected the fields {', '.join(_field_names(cls))}; "

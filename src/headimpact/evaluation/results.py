@@ -129,7 +129,7 @@ def write_metrics(
         metrics: What was measured.
         identity: What must be equal between compared runs: model, revision, data_fingerprint, task, prompt,
             split, generation (options). Tokenizer and hashes of picture ids and references are added here.
-        arm: What differs: strategy ("base" for the untuned model), layers, draw, seed, num_layers,
+        arm: What differs: strategy ("base" for the untuned model), layers, draw, seed, choosable_layers,
             trainable_parameters, trainable_share, selection.
         used_image_hashes: Hashes of the pictures `scored` on, `tuned` on and `tested` on, so that overlap
             can be refused; the last is always needed.

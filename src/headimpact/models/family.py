@@ -151,6 +151,7 @@ class ModelFamily:
             projections=projections,
             attention_path=self.attention_path,
             total_parameters=int(model.num_parameters()),
+            attention_layers=tuple(modules),
         )
 
 

@@ -68,21 +68,35 @@ def _load_whole_or_videoless(source: str, config: PretrainedConfig, options: Map
     return _build_videoless(PROCESSOR_MAPPING[type(config)], source, options)
 
 
+class _AbsentPart(dict[str, Any]):
+    """Stands in for an absent video part: saved as no settings; videos are refused, since it cannot be called.
+
+    Attributes:
+        num_frames: Read by SmolVLM's processor whenever it renders a chat, with or without videos.
+        fps: As `num_frames`.
+        model_input_names: Names that it would add to the model's inputs.
+    """
+
+    num_frames = None
+    fps = None
+    model_input_names = ()
+
+
 def _build_videoless(processor_class: Any, source: str, options: Mapping[str, Any]) -> Any:
-    """Build a processor of the family's own class with None for its video part."""
+    """Build a processor of the family's own class with a stand-in for its video part."""
 
     class Videoless(processor_class):  # type: ignore[misc]
         """The same class, except that the video part may be absent while it is built."""
 
         def check_argument_for_proper_class(self, argument_name: str, argument: object) -> object:
             """Check every part but the absent one."""
-            if "video" in argument_name and argument is None:
+            if isinstance(argument, _AbsentPart):
                 return None
             return super().check_argument_for_proper_class(argument_name, argument)
 
     loaders = {"image_processor": AutoImageProcessor, "tokenizer": AutoTokenizer}
     parts = [
-        None if "video" in name else loaders[name].from_pretrained(source, **options)
+        _AbsentPart() if "video" in name else loaders[name].from_pretrained(source, **options)
         for name in processor_class.get_attributes()
     ]
     settings, _ = processor_class.get_processor_dict(source, **options)

@@ -35,7 +35,9 @@ def draw_random(
         OptionError: If there are fewer such sets than draws asked for.
     """
     available = math.comb(len(layers), k) - (excluded is not None)
-    _check_available(available, draw, kind=f"sets of {k} out of {len(layers)} layers other than the selected one")
+    _check_available(
+        available, draw, kind=f"sets of {k} out of {len(layers)} layers ({_named(layers)}) other than the selected one"
+    )
     generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, RANDOM_STREAM]))
 
     def propose() -> tuple[int, ...]:
@@ -83,7 +85,8 @@ def draw_replacements(
             f"was widened to {window}, which allows {count}.",
         )
     if sets is not None:
-        _check_available(len(sets), draw, kind=f"depth-matched sets for the layers {' '.join(map(str, selected))}")
+        kind = f"depth-matched sets for the layers {_named(selected)}, with {_named(others)} left to replace them"
+        _check_available(len(sets), draw, kind=kind)
         order = np.random.Generator(np.random.Philox(key=[seed % 2**64, DEPTH_STREAM])).permutation(len(sets))
         return sets[order[draw]], remarks
     generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, DEPTH_STREAM]))
@@ -148,6 +151,11 @@ def _take(
     raise OptionError(f"No further set of layers was found after {found + 1} draws. Ask for fewer draws.")
 
 
+def _named(layers: Sequence[int]) -> str:
+    """Name layers in a message."""
+    return " ".join(map(str, layers)) or "none"
+
+
 def _check_available(available: int, draw: int, *, kind: str) -> None:
     """Refuse a draw beyond the sets there are.
 
@@ -155,7 +163,7 @@ def _check_available(available: int, draw: int, *, kind: str) -> None:
         OptionError: If there are too few.
     """
     if draw >= available:
+        remedy = f"Ask for at most {available} draws, or choose another k." if available else "Choose a smaller k."
         raise OptionError(
-            f"Draw {draw} does not exist: there are {available} different {kind} (draws count from 0). Ask for at most "
-            f"{available} draws, or choose another k."
+            f"Draw {draw} does not exist: there are {available} different {kind} (draws count from 0). {remedy}"
         )

@@ -78,7 +78,8 @@ def select_layers(
         scores: Scores; or only the architecture, which does for `all`, `last-n` and `random` (which then has no
             top layers to stay away from, and says so).
         strategy: One of `STRATEGIES`.
-        k: Number of layers; `round(layers / 7)`, at least 1, where neither k nor budget is given.
+        k: Number of layers; where neither k nor budget is given, a seventh of those that may be chosen, rounded, at
+            least 1.
         budget: Trainable parameters to fill with layers, `0.01%` or `204800`.
         r: LoRA rank that the budget is counted with.
         target_modules: Projections that the budget is counted with.
@@ -100,7 +101,7 @@ def select_layers(
     _check_options(strategy, k, budget, draw)
     values = None if with_scores is None else with_scores.layer_values[with_scores.score].astype(np.float64)
     layers = tuple(
-        layer_idx for layer_idx in range(architecture.num_layers) if values is None or not np.isnan(values[layer_idx])
+        layer_idx for layer_idx in architecture.attention_layers if values is None or not np.isnan(values[layer_idx])
     )
     notes: tuple[str, ...] = ()
     if strategy == "all":
@@ -111,7 +112,7 @@ def select_layers(
         if k > len(layers):
             k, notes = len(layers), (*notes, f"The budget {budget} holds more than the {len(layers)} layers there are.")
     elif k is None:
-        k = default_layer_count(architecture.num_layers)
+        k = default_layer_count(len(layers))
     _check_count(k, layers, architecture.num_layers)
     pool = LayerPool(layers, architecture.num_layers, _ranking(values, layers), k, seed, draw)
     chosen, remarks = choose(pool)
@@ -214,7 +215,8 @@ def _check_count(k: int, layers: tuple[int, ...], num_layers: int) -> None:
         raise OptionError(f"Number of layers out of range: k = {k}; expected at least 1.")
     if k > len(layers):
         without = num_layers - len(layers)
-        detail = f", {without} of {num_layers} have no score" if without else ""
+        named = " ".join(map(str, layers))
+        detail = f", {without} of {num_layers} have no score, which leaves layers {named}" if without else ""
         raise OptionError(
             f"Cannot choose {k} layers: {len(layers)} are left{detail}. Pass --k {len(layers)} or less."
             if layers

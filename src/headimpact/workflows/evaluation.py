@@ -267,7 +267,7 @@ def _read_record(path: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
             "layers": selection["layers"],
             "draw": selection.get("draw", 0),
             "seed": record["options"]["seed"],
-            "num_layers": selection["architecture"]["num_layers"],
+            "choosable_layers": selection["architecture"]["num_layers"] - len(selection.get("excluded_layers", ())),
             "trainable_parameters": record["trainable_parameters"],
             "trainable_share": record["trainable_share"],
             "selection": selection,

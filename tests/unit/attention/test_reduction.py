@@ -13,7 +13,6 @@ from tests.unit.attention.calls import Module, attention_call, slow_weights
 
 QUERIES = [torch.tensor([3, 5, 8]), torch.tensor([7])]
 KEYS = [torch.tensor([1, 2]), torch.tensor([0, 3, 4, 6])]
-LOWEST = torch.finfo(torch.float32).min
 
 
 def causal(b, h, q, k):
@@ -33,8 +32,13 @@ def tensor_of(rule, *, batch=2, heads=1, queries=9, keys=9):
     )
 
 
-def additive(rule, **sizes):
-    return torch.where(tensor_of(rule, **sizes), 0.0, LOWEST)
+def additive(rule, *, dtype=torch.float32, **sizes):
+    return torch.where(tensor_of(rule, **sizes), 0.0, torch.finfo(dtype).min).to(dtype)
+
+
+def across(b, h, q, k):
+    """Cross-attention: the first rows see all keys, the second row's others see half of theirs."""
+    return q < 4 or b == 0 or k < 6
 
 
 def by_head(b, h, q, k):
@@ -109,6 +113,16 @@ def test_two_keys_by_hand():
             id="flash aligned at the last key",
         ),
         pytest.param({"implementation": "sdpa", "keys": 12}, causal, id="sdpa aligned at the first key"),
+        pytest.param(
+            {"implementation": "sdpa", "keys": 12, "mask": additive(across, keys=12), "module": Module()},
+            across,
+            id="cross-attention by mask",
+        ),
+        pytest.param(
+            {"implementation": "sdpa", "queries": 9, "keys": 7, "is_causal": False},
+            lambda *_: True,
+            id="cross-attention to fewer keys",
+        ),
     ],
 )
 def test_rows_equal_the_slow_twin(options, seen, chunk_bytes):
@@ -179,11 +193,19 @@ def test_more_rows_than_fit_in_one_block():
         ({"implementation": "sdpa", "mask": tensor_of(lambda b, h, q, k: k > 6)}, [[False] * 4] * 2),
         ({"implementation": "eager", "mask": additive(lambda b, h, q, k: k > 6)}, [[False] * 4] * 2),
         (
+            {
+                "implementation": "eager",
+                "mask": additive(lambda b, h, q, k: k > 6, dtype=torch.float16),
+                "dtype": torch.float16,
+            },
+            [[False] * 4] * 2,
+        ),
+        (
             {"implementation": "sdpa", "mask": tensor_of(lambda b, h, q, k: k > 6 or (b == 0 and h == 2), heads=4)},
             [[False, False, True, False], [False] * 4],
         ),
     ],
-    ids=["all", "window reaches the last key", "bool mask", "additive mask", "one head"],
+    ids=["all", "window reaches the last key", "bool mask", "additive mask", "additive half", "one head"],
 )
 def test_heads_that_see_no_image_are_named(options, sees):
     assert reduced(attention_call(**options))[1].tolist() == sees

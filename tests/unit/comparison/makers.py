@@ -17,10 +17,10 @@ IDENTITY = {
 }
 
 
-def arm(strategy="random", *, layers=(1, 2), draw=0, seed=0, num_layers=12, trainable=1000):
+def arm(strategy="random", *, layers=(1, 2), draw=0, seed=0, choosable_layers=12, trainable=1000):
     trainable = 0 if strategy == "base" else trainable
     layers = () if strategy == "base" else tuple(layers)
-    return Arm(strategy, layers, draw, seed, num_layers, trainable, trainable / 1e6)
+    return Arm(strategy, layers, draw, seed, choosable_layers, trainable, trainable / 1e6)
 
 
 def run(one: Arm, matches, *, name="", metric="exact_match", identity=None, used=None):
@@ -44,7 +44,7 @@ def write_run(folder: Path, *, correct=(1, 1, 0, 0), used=None, identity=None, *
     ]
     write_predictions(folder / "predictions.jsonl", predictions)
     content = {"strategy": "random", "layers": [1, 2], "draw": 0, "seed": 0, "trainable_parameters": 1000, **fields}
-    content = {"num_layers": 12, "trainable_share": 0.001, **content}
+    content = {"choosable_layers": 12, "trainable_share": 0.001, **content}
     if content["strategy"] == "base":
         content |= {"layers": [], "trainable_parameters": 0, "trainable_share": 0.0}
     write_metrics(

@@ -37,7 +37,7 @@ def simulate(seed, *, effect=0.0, draws=24, seeds=1, between=0.05, images=IMAGES
         runs.append(run(arm("top-k", layers=(1, 2), seed=s), one))
     for d, s in itertools.product(range(draws), range(seeds)):
         one = answers(generator, skills[d + 1], images=images, difficulty=difficulty)
-        runs.append(run(arm("random", layers=(d, 11), draw=d, seed=s, num_layers=30), one))
+        runs.append(run(arm("random", layers=(d, 11), draw=d, seed=s, choosable_layers=30), one))
     return runs
 
 
@@ -155,11 +155,12 @@ def test_depth_matched_draws_get_their_own_verdict():
     assert compare(simulate(1)).depth_matched_verdict is None
 
 
-def subsets(top, values, *, num_layers=4, k=2, leave_out=()):
-    runs = [run(arm("top-k", layers=top, num_layers=num_layers), [values[top]] * 5)]
-    others = [s for s in itertools.combinations(range(num_layers), k) if s not in {top, *leave_out}]
+def subsets(top, values, *, choosable_layers=4, k=2, leave_out=()):
+    runs = [run(arm("top-k", layers=top, choosable_layers=choosable_layers), [values[top]] * 5)]
+    others = [s for s in itertools.combinations(range(choosable_layers), k) if s not in {top, *leave_out}]
     return runs + [
-        run(arm("random", layers=s, draw=d, num_layers=num_layers), [values[s]] * 5) for d, s in enumerate(others)
+        run(arm("random", layers=s, draw=d, choosable_layers=choosable_layers), [values[s]] * 5)
+        for d, s in enumerate(others)
     ]
 
 
@@ -183,7 +184,7 @@ def test_bottom_and_last_layers_complete_the_subsets_and_a_missing_one_does_not(
     values = {s: index / 10 for index, s in enumerate(itertools.combinations(range(4), 2))}
     runs = subsets((1, 2), values, leave_out=[(2, 3)])
     assert compare(runs).exhaustive is None
-    completed = [*runs, run(arm("last-n", layers=(2, 3), num_layers=4), [values[2, 3]] * 5)]
+    completed = [*runs, run(arm("last-n", layers=(2, 3), choosable_layers=4), [values[2, 3]] * 5)]
     assert compare(completed).exhaustive.subsets == 6
     assert compare(runs).verdict.evidence.max_draws == 5
 

@@ -57,6 +57,54 @@ def test_layers_without_a_score_are_never_chosen(strategy):
         assert len(selection.layers) == (6 if strategy == "all" else 2)
 
 
+CROSS = (3, 8, 13, 18, 23, 28, 33, 38)
+"""The layers of Llama 3.2 Vision's 40 that look at the picture; the others have no score."""
+
+
+def cross_attention_scores():
+    values = dict(zip(CROSS, VALUES, strict=True))
+    return head_scores(tuple(values.get(layer, NAN) for layer in range(40)))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "layers"),
+    [
+        ("top-k", {(8, 18, 33)}),
+        ("bottom-k", {(3, 28, 38)}),
+        ("last-n", {(28, 33, 38)}),
+        ("random", None),
+        ("depth-matched", None),
+    ],
+)
+def test_only_cross_attention_layers_are_chosen_where_only_they_have_scores(strategy, layers):
+    found = {
+        select_layers(cross_attention_scores(), strategy=strategy, k=3, draw=draw).layers
+        for draw in range(3 if layers is None else 1)
+    }
+    assert all(set(chosen) <= set(CROSS) for chosen in found)
+    assert found == layers if layers is not None else len(found) == 3
+    if strategy == "depth-matched":
+        assert not any(set(chosen) & {8, 18, 33} for chosen in found)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "match"),
+    [
+        (
+            "top-k",
+            {"k": 9},
+            "8 are left, 32 of 40 have no score, which leaves layers 3 8 13 18 23 28 33 38. Pass --k 8",
+        ),
+        ("last-n", {"k": 40}, "which leaves layers 3 8 13 18 23 28 33 38. Pass --k 8 or less"),
+        ("random", {"k": 8}, r"out of 8 layers \(3 8 13 18 23 28 33 38\).*Choose a smaller k"),
+        ("depth-matched", {"k": 6}, "for the layers 8 13 18 23 33 38, with 3 28 left to replace them.*smaller k"),
+    ],
+)
+def test_errors_name_the_layers_that_are_left(strategy, options, match):
+    with pytest.raises(OptionError, match=match):
+        select_layers(cross_attention_scores(), strategy=strategy, **options)
+
+
 def test_random_is_never_the_top_choice():
     scores = head_scores((0.3, 0.2, 0.1))
     drawn = {select_layers(scores, strategy="random", k=1, draw=draw).layers for draw in range(2)}

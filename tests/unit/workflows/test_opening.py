@@ -45,7 +45,13 @@ def test_a_tuning_record_tells_what_a_run_is(tuned, inside):
     (tuned / "tuning.json").write_text(json.dumps(RECORD))
     adapter, arm, used = describe_adapter(tuned / "adapter" if inside else tuned)
     assert adapter == tuned / "adapter"
-    assert (arm["strategy"], arm["layers"], arm["draw"], arm["seed"], arm["num_layers"]) == ("random", [3], 2, 1, 12)
+    assert (arm["strategy"], arm["layers"], arm["draw"], arm["seed"], arm["choosable_layers"]) == (
+        "random",
+        [3],
+        2,
+        1,
+        12,
+    )
     assert used == {"tuned": ["a"], "scored": []}
 
 
