@@ -29,6 +29,9 @@ def test_a_preset_holds_what_the_protocol_says(path):
     assert f"r = {preset['r']}, alpha = 16" in PROTOCOL
     assert f"Margin: {preset['margin']}" in PROTOCOL
     assert f"{preset['depth_matched_draws']} depth-matched draws" in PROTOCOL
+    rate = f"{preset['learning_rate']:.0e}".replace("e-0", "e-")
+    settled = f"**{preset['max_steps']} steps of {preset['batch_size']} pictures at a peak learning rate of {rate}**"
+    assert settled in PROTOCOL
     assert f"**{preset['primary'].replace('_', ' ')}**" in PROTOCOL
 
 

@@ -243,6 +243,8 @@ class ListConfig:
     """families, scores, strategies, metrics, tasks or models."""
     json: bool = False
     """Print the answer as JSON on stdout."""
+    markdown: bool = False
+    """Print the answer as a Markdown table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,11 +281,11 @@ class ExperimentConfig(OutputOptions):
     """LoRA scale."""
     target_modules: tuple[str, ...] = ("q_proj", "v_proj")
     """Attention projections that LoRA adapts."""
-    max_steps: int = 80
+    max_steps: int = 50
     """Optimizer steps per arm."""
     batch_size: int = 32
     """Samples per step."""
-    learning_rate: float = 5e-3
+    learning_rate: float = 2e-2
     """Peak learning rate, the same for every arm."""
     primary: str = "exact_match"
     """The one metric that the verdict is about."""
