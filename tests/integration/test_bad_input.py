@@ -252,8 +252,8 @@ MODELS: Cases = {
     "no config": (lambda p: p.score(p.data(), model=p.data()), "No config.json in"),
     "not a VLM": (lambda p: p.score(p.data(), model=p.text_model()), "Not a vision-language model: 'llama'"),
     "unknown family": (
-        lambda p: p.score(p.data(), model=renamed(p, model_type="llava_next")),
-        "Unknown model family 'llava_next'. Did you mean 'llava'",
+        lambda p: p.score(p.data(), model=renamed(p, model_type="video_llava")),
+        "Unknown model family 'video_llava'. Did you mean 'vipllava' or 'llava'",
     ),
     "refused family": (
         lambda p: p.score(p.data(), model=renamed(p, model_type="blip-2")),

@@ -153,6 +153,12 @@ def test_what_the_readme_shows_of_the_demo_is_what_the_demo_said():
     assert set(block.splitlines()) <= set(answer)
 
 
+def test_what_the_readme_shows_of_the_study_is_what_the_study_said():
+    answer = (ROOT / "docs/results/study_where/answer.txt").read_text(encoding="utf-8").splitlines()
+    block = (ROOT / "README.md").read_text(encoding="utf-8").split("study_where/report.html)):\n\n```\n")[1]
+    assert set(block.split("\n```")[0].splitlines()) <= set(answer)
+
+
 def test_what_the_readme_says_of_the_speed_is_what_the_benchmark_measured():
     rows = json.loads((ROOT / "benchmarks/results/scoring.json").read_text(encoding="utf-8"))["rows"]
     assert all(round(row["ratio_to"]["backbone"]["median"], 1) == 1.0 for row in rows)

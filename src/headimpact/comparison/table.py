@@ -11,6 +11,7 @@ from headimpact.comparison.statistics import Estimate, Variances
 from headimpact.comparison.verdict import Evidence, Verdict
 from headimpact.core.artifacts import atomic_file, read_json, write_json
 from headimpact.core.errors import DataFormatError
+from headimpact.evaluation.metrics import METRICS
 
 COMPARISON_SCHEMA = "comparison/1"
 
@@ -125,7 +126,8 @@ class ComparisonTable:
         if self.exhaustive is not None:
             place = self.exhaustive
             said.append(
-                f"Of all {place.subsets} sets of as many layers the choice is number {place.rank} in {self.primary}; "
+                f"Of all {place.subsets} sets of as many layers the choice is number {place.rank} in "
+                f"{METRICS.load(self.primary).title}; "
                 f"it beats {place.percentile:.0%} of the others."
             )
         return tuple(said)

@@ -169,7 +169,7 @@ def test_with_all_subsets_tops_percentile_is_given():
     place = compare(subsets((1, 2), values)).exhaustive
     assert (place.subsets, place.rank) == (6, 3)
     assert place.percentile == pytest.approx(3 / 5)
-    assert "number 3 in exact_match; it beats 60% of the others" in " ".join(
+    assert "number 3 in exact match; it beats 60% of the others" in " ".join(
         compare(subsets((1, 2), values)).sentences()
     )
 
