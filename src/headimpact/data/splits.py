@@ -29,11 +29,10 @@ def assign_splits(image_ids: Iterable[str], *, seed: int = 0, shares: Mapping[st
     Raises:
         OptionError: If a share is not positive or they do not add up to 1.
     """
-    if not shares or min(shares.values()) <= 0 or not math.isclose(sum(shares.values()), 1.0, abs_tol=1e-9):
-        raise OptionError(f"Shares of splits: given {dict(shares)}; expected positive numbers that add up to 1.")
+    check_shares(shares)
     ids = list(dict.fromkeys(image_ids))
     ranked = iter(rank_ids(ids, seed=seed, purpose="split"))
-    chosen = {next(ranked): name for name, size in _split_sizes(len(ids), shares).items() for _ in range(size)}
+    chosen = {next(ranked): name for name, size in split_sizes(len(ids), shares).items() for _ in range(size)}
     return {image_id: chosen[image_id] for image_id in ids}
 
 
@@ -51,8 +50,33 @@ def rank_ids(image_ids: Iterable[str], *, seed: int, purpose: str) -> list[str]:
     return sorted(image_ids, key=lambda image_id: _hash(f"{purpose}:{seed}:{image_id}"))
 
 
-def _split_sizes(count: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """Round shares of a count by largest remainder; where there are enough, one for each at least."""
+def check_shares(shares: Mapping[str, float]) -> None:
+    """Refuse shares that do not make a whole.
+
+    Args:
+        shares: Split name to its share.
+
+    Raises:
+        OptionError: If a share is not positive or they do not add up to 1.
+    """
+    if not shares or min(shares.values()) <= 0 or not math.isclose(sum(shares.values()), 1.0, abs_tol=1e-9):
+        raise OptionError(f"Shares of splits: given {dict(shares)}; expected positive numbers that add up to 1.")
+
+
+def split_sizes(count: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Round shares of a count by largest remainder; where there are enough, one for each at least.
+
+    Args:
+        count: Pictures to share out.
+        shares: Split name to its share.
+
+    Returns:
+        Split name to its number of pictures, adding up to the count.
+
+    Example:
+        >>> split_sizes(42, SHARES)
+        {'calibration': 11, 'train': 21, 'validation': 4, 'test': 6}
+    """
     exact = {name: share * count for name, share in shares.items()}
     sizes = {name: math.floor(value + 1e-9) for name, value in exact.items()}
     by_remainder = sorted(shares, key=lambda name: sizes[name] - exact[name])
@@ -63,6 +87,21 @@ def _split_sizes(count: int, shares: Mapping[str, float]) -> dict[str, int]:
             sizes[max(sizes, key=lambda other: sizes[other])] -= 1
             sizes[name] = 1
     return sizes
+
+
+def hash_share(key: str, *, seed: int, purpose: str) -> float:
+    """Draw a number in [0, 1) that depends on nothing but key, seed and purpose.
+
+    Args:
+        key: What the number is drawn for.
+        seed: Seed of the draw.
+        purpose: Word that keeps the draws of different uses apart.
+
+    Example:
+        >>> hash_share("dog", seed=0, purpose="example") == hash_share("dog", seed=0, purpose="example")
+        True
+    """
+    return int.from_bytes(_hash(f"{purpose}:{seed}:{key}")[:6]) / 2**48
 
 
 def _hash(text: str) -> bytes:

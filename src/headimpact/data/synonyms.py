@@ -9,11 +9,13 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         category: tuple(word.strip() for word in words.split(",") if word.strip())
         for category, words in {
-            "person": "man, woman, boy, girl, child, kid, baby, toddler, infant, guy, lady, gentleman, male, female, "
-            "adult, teenager, teen, player, batter, baseball pitcher, umpire, catcher, skier, snowboarder, "
+            "person": "persons, man, woman, boy, girl, child, kid, baby, toddler, infant, guy, lady, gentleman, male, "
+            "female, adult, teenager, teen, player, batter, baseball pitcher, umpire, catcher, skier, snowboarder, "
             "skateboarder, surfer, rider, cyclist, biker, bicyclist, motorcyclist, driver, passenger, pedestrian, "
             "tourist, worker, chef, officer, policeman, fireman, soldier, student, bride, groom, couple, crowd, "
-            "family, someone, human, athlete, jockey, cowboy, farmer, vendor, spectator, mother, father, swimmer",
+            "family, someone, human, athlete, jockey, cowboy, farmer, vendor, spectator, mother, father, swimmer, mom, "
+            "dad, friend, individual, youth, team, runner, skater, golfer, hiker, dancer, musician, referee, goalie, "
+            "waiter, waitress, customer, shopper, businessman, fisherman, firefighter, cop, sailor, photographer",
             "bicycle": "bike, tricycle",
             "car": "automobile, sedan, taxi, cab, suv, minivan, van, jeep, convertible",
             "motorcycle": "motorbike, motor bike, motor cycle, scooter, moped, dirt bike, dirtbike",
@@ -105,28 +107,40 @@ FALSE_FRIENDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         category: tuple(phrase.strip() for phrase in phrases.split(","))
         for category, phrases in {
             "person": "couple of, family of, crowd of, man made, record player, dvd player, cd player, media player, "
-            "music player, screw driver, baby cow, baby sheep, baby bear, baby bird, baby goat, baby duck, baby horse",
-            "car": "car seat, car window, car door, cable car",
+            "music player, cassette player, video player, screw driver, baby cow, baby sheep, baby bear, baby bird, "
+            "baby goat, baby duck, baby horse, baby carriage, baby stroller, baby crib, baby food, baby grand, "
+            "team of, family room, snow man, stick man, gingerbread man, man hole, lady bug",
+            "airplane": "jet ski, jet engine, jet stream",
+            "car": "car seat, car window, car door, cable car, street car, box car, trolley car",
             "bus": "bus stop, bus station, bus driver, bus shelter",
             "train": "train station, train track, train platform, train yard",
-            "boat": "boat house, boat dock",
-            "cat": "cat food",
-            "dog": "dog house, dog food, dog park, dog bed",
+            "boat": "boat house, boat dock, gravy boat, banana boat",
+            "cat": "cat food, cat fish, cat tail",
+            "dog": "dog house, dog food, dog park, dog bed, corn dog, prairie dog",
             "bird": "bird house, bird cage, bird feeder, bird bath",
-            "horse": "horse back",
-            "skis": "ski lift, ski slope, ski resort, ski lodge, ski jump",
+            "cow": "cow boy, cow girl, cow hide",
+            "horse": "horse back, horse shoe, saw horse, sea horse",
+            "handbag": "sleeping bag, garbage bag, trash bag, plastic bag, paper bag, grocery bag, shopping bag, "
+            "tea bag, bean bag, bag of",
+            "tie": "tie dye",
+            "skis": "ski lift, ski slope, ski resort, ski lodge, ski jump, jet ski",
             "sports ball": "baseball player, baseball game, baseball field, baseball diamond, baseball cap, "
             "baseball uniform, baseball team, football player, football field, football game, football team, "
-            "basketball player, basketball court, basketball game, basketball hoop",
+            "basketball player, basketball court, basketball game, basketball hoop, ball player, ball game, ball park, "
+            "ball field, ball gown",
             "kite": "kite festival",
-            "wine glass": "glass door, glass window, glass table, glass vase, glass bowl, glass case, glass jar",
+            "wine glass": "glass door, glass window, glass table, glass vase, glass bowl, glass case, glass jar, "
+            "stained glass, sun glass, eye glass, magnifying glass, pair of glasses, wearing glasses, glass of water, "
+            "glass of milk, glass of juice, glass of beer",
+            "cake": "pan cake, rice cake, crab cake",
+            "potted plant": "power plant, plant life",
             "cup": "cup holder",
             "banana": "banana bread, banana split, banana tree",
             "apple": "apple pie, apple juice, apple computer, apple laptop",
             "orange": "orange juice, orange cat, orange shirt, orange and white, orange and black, bright orange",
             "carrot": "carrot cake",
             "pizza": "pizza box, pizza oven, pizza cutter, pizza parlor",
-            "bed": "bed room, bed spread",
+            "bed": "bed room, bed spread, flower bed, truck bed, bed of",
             "toilet": "toilet paper, toilet seat, toilet brush",
             "dining table": "table cloth, table tennis, table lamp",
             "laptop": "computer desk, computer monitor, computer screen, computer chair",
@@ -134,7 +148,8 @@ FALSE_FRIENDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "cell phone": "phone booth",
             "clock": "clock tower",
             "keyboard": "keyboard player",
-            "chair": "chair lift",
+            "chair": "chair lift, wheel chair",
+            "book": "book shelf, book case, book store",
             "baseball glove": "oven glove, boxing glove",
         }.items()
     }
@@ -144,6 +159,7 @@ FALSE_FRIENDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 IRREGULAR_PLURALS: Mapping[str, str] = MappingProxyType(
     {
         "person": "people",
+        "persons": "persons",
         "child": "children",
         "human": "humans",
         "knife": "knives",
