@@ -19,17 +19,57 @@ def list_command(config: ListConfig) -> None:
     if config.kind not in LISTS:
         raise UnknownNameError(unknown_name_message("list", config.kind, LISTS))
     rows = LISTS[config.kind]()
+    if config.markdown:
+        print_answer(markdown_table(rows), {}, as_json=False)
+        return
     width = max(len(row["name"]) for row in rows)
-    lines = [f"{row['name']:<{width}}  {'  '.join(v for k, v in row.items() if k != 'name')}".rstrip() for row in rows]
+    lines = [f"{row['name']:<{width}}  {'  '.join(_short(row))}".rstrip() for row in rows]
     print_answer(lines, {config.kind: rows}, as_json=config.json)
+
+
+def markdown_table(rows: Rows) -> list[str]:
+    """Write rows as a Markdown table, one column per field.
+
+    Example:
+        >>> markdown_table([{"name": "llava", "status": "supported"}])
+        ['| name | status |', '|---|---|', '| llava | supported |']
+    """
+    fields = list(rows[0])
+    lines = [fields, *([str(row[field]).replace("|", "\\|") for field in fields] for row in rows)]
+    written = [f"| {' | '.join(line)} |" for line in lines]
+    return [written[0], f"|{'---|' * len(fields)}", *written[1:]]
+
+
+def _short(row: dict[str, str]) -> list[str]:
+    """Give what fits on a line of a terminal."""
+    return [value for field, value in row.items() if field not in ("name", *LONG_FIELDS) and value]
+
+
+LONG_FIELDS = ("tiles", "implementations", "transformers", "checkpoints")
+"""Fields of a row that only `--json` and `--markdown` show."""
 
 
 def list_families() -> Rows:
     """List model families: supported ones, then refused ones with the reason."""
-    from headimpact.models.families import FAMILIES, REFUSED
+    from headimpact.models.families import FAMILIES, REFUSED, TESTED_TRANSFORMERS
 
-    supported = [{"name": name, "status": "supported", "reason": ""} for name in FAMILIES]
-    return supported + [{"name": name, "status": "refused", "reason": why} for name, why in REFUSED.items()]
+    rows = []
+    for name in FAMILIES:
+        family = FAMILIES.load(name)
+        rows.append(
+            {
+                "name": name,
+                "status": "supported",
+                "reason": "",
+                "grid": family.grid_rule,
+                "tiles": family.tiles,
+                "implementations": ", ".join(family.implementations()),
+                "transformers": TESTED_TRANSFORMERS,
+                "checkpoints": ", ".join(family.checkpoints),
+            }
+        )
+    empty = dict.fromkeys(rows[0], "")
+    return rows + [{**empty, "name": name, "status": "refused", "reason": why} for name, why in REFUSED.items()]
 
 
 def list_scores() -> Rows:

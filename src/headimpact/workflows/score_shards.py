@@ -1,0 +1,184 @@
+"""Fills a scoring run's shards and reduces them: the part that takes hours, stops, goes on and is shared out."""
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from headimpact.data.dataset import KeyObjectDataset
+from headimpact.data.sample import Sample
+from headimpact.scoring.head_scores import HeadScores
+from headimpact.scoring.head_statistics import build_head_scores
+from headimpact.scoring.sample_scores import PictureScores, SampleScores
+from headimpact.scoring.shards import missing_shards, read_shards, write_shard
+from headimpact.workflows.configs import ScoreConfig
+from headimpact.workflows.processes import Processes
+from headimpact.workflows.score_options import NO_OPTIONS, measurement_options, shard_identity
+
+if TYPE_CHECKING:
+    from headimpact.models.batching import BatchSize
+    from headimpact.models.loading import LoadedModel
+    from headimpact.workflows.head_measurement import DonorMasks
+
+_LOG = logging.getLogger(__name__)
+
+
+def fill_all_shards(
+    loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: ScoreConfig, prompt: str, processes: Processes
+) -> list[HeadScores]:
+    """Score this process's part of the missing shards, of the model and, where asked for, of its untrained twin.
+
+    Returns:
+        The model's scores and its twin's, reduced from all shards; nothing but in the main process.
+    """
+    from headimpact.workflows.head_measurement import DonorMasks
+
+    donors = DonorMasks.of(dataset.samples, donors=config.donors, seed=config.seed)
+    models = {"samples": loaded}
+    if config.baseline == "untrained":
+        from headimpact.models.loading import untrained_twin
+
+        models["untrained_samples"] = untrained_twin(loaded, config.seed)
+    found = []
+    for name, model in models.items():
+        folder, identity = config.out / name, shard_identity(model, dataset, config=config, prompt=prompt)
+        blocks = split_samples(dataset.samples, config.shard_size)
+        missing = missing_shards(folder, len(blocks), identity=identity)
+        processes.wait()  # until all have looked, before any writes
+        own = {index: blocks[index] for index in processes.share(missing)}
+        _fill_shards(model, own, donors, config=config, prompt=prompt, folder=folder, identity=identity)
+        processes.wait()
+        if processes.is_main:
+            found.append(_reduce_shards(model, dataset, len(blocks), identity, config=config, folder=folder))
+    return found
+
+
+def _fill_shards(
+    loaded: "LoadedModel",
+    blocks: Mapping[int, Sequence[Sample]],
+    donors: "DonorMasks",
+    *,
+    config: ScoreConfig,
+    prompt: str,
+    folder: Path,
+    identity: Mapping[str, Any],
+) -> None:
+    """Score some blocks, each into its shard."""
+    from headimpact.models.batching import BatchSize
+
+    batch_size = BatchSize(config.batch_size)
+    started, remaining = time.monotonic(), sum(map(len, blocks.values()))
+    with tqdm(total=remaining, desc=f"score {folder.name}", unit="picture", leave=False) as bar:
+        for index, pictures in blocks.items():
+            samples = _score_block(loaded, pictures, donors, config=config, prompt=prompt, batch_size=batch_size)
+            write_shard(folder, index, samples, identity=identity)
+            if not bar.n:
+                _announce(time.monotonic() - started, len(pictures), remaining)
+            bar.update(len(pictures))
+
+
+def _reduce_shards(
+    loaded: "LoadedModel",
+    dataset: KeyObjectDataset,
+    count: int,
+    identity: Mapping[str, Any],
+    *,
+    config: ScoreConfig,
+    folder: Path,
+) -> HeadScores:
+    """Reduce all shards of a model to its head scores."""
+    samples = read_shards(folder, count, identity=identity)
+    if not samples.image_ids:
+        shutil.rmtree(folder)  # nothing in it is worth keeping; the next call says why
+    return build_head_scores(
+        samples,
+        loaded.family.architecture(loaded.config),
+        layer_aggregation=config.layer_aggregation,
+        draws=config.draws,
+        bootstrap=config.bootstrap,
+        seed=config.seed,
+        options={name: identity[name] for name in identity if name not in NO_OPTIONS},
+        provenance={
+            **loaded.describe(),
+            "image_backend": type(loaded.processor.image_processor).__name__,
+            "data_fingerprint": dataset.fingerprint,
+            "seed": config.seed,
+        },
+    )
+
+
+def _score_block(
+    loaded: "LoadedModel",
+    samples: Sequence[Sample],
+    donors: "DonorMasks",
+    *,
+    config: ScoreConfig,
+    prompt: str,
+    batch_size: "BatchSize",
+) -> SampleScores:
+    """Score the pictures of one shard."""
+    from headimpact.workflows.head_measurement import measure_pictures
+
+    responses = responses_for(loaded, samples, config=config, prompt=prompt)
+    spoken = [(sample, texts) for sample, texts in zip(samples, responses, strict=True) if texts]
+    skipped = {sample.image_id: "no_response" for sample, texts in zip(samples, responses, strict=True) if not texts}
+    measured = measure_pictures(
+        loaded,
+        [sample for sample, _ in spoken],
+        [texts for _, texts in spoken],
+        prompt=prompt,
+        donors=donors,
+        options=measurement_options(config),
+        batch_size=batch_size,
+    )
+    for (sample, _), found in zip(spoken, measured, strict=True):
+        if isinstance(found, str):
+            skipped[sample.image_id] = found
+    sizes = loaded.family.architecture(loaded.config)
+    return SampleScores.from_pictures(
+        [found for found in measured if isinstance(found, PictureScores)],
+        skipped=skipped,
+        shape=(sizes.num_layers, sizes.num_heads),
+    )
+
+
+def responses_for(
+    loaded: "LoadedModel", samples: Sequence[Sample], *, config: ScoreConfig, prompt: str
+) -> list[tuple[str, ...]]:
+    """Give the texts whose tokens look: reference captions, or the model's own greedy answers.
+
+    Returns:
+        Per picture its texts; none where the model's own answer is empty.
+    """
+    if config.response == "reference":
+        return [sample.captions[: config.captions_per_image] for sample in samples]
+    from headimpact.evaluation.generation import generate_responses
+    from headimpact.workflows.evaluation import response_requests
+
+    requests = response_requests(samples, prompt=prompt)
+    blocks = [requests[start : start + config.batch_size] for start in range(0, len(requests), config.batch_size)]
+    said = {
+        prediction.image_id: prediction.prediction
+        for _, predictions in generate_responses(loaded, blocks, max_new_tokens=config.max_new_tokens)
+        for prediction in predictions
+    }
+    return [(said[sample.image_id],) if said[sample.image_id] else () for sample in samples]
+
+
+def split_samples(samples: Sequence[Sample], size: int) -> list[Sequence[Sample]]:
+    """Cut pictures into blocks of one shard each."""
+    return [samples[start : start + size] for start in range(0, len(samples), size)]
+
+
+def _announce(seconds: float, pictures: int, remaining: int) -> None:
+    """Say after the first block how long the rest will take and how much memory is in use."""
+    import resource
+
+    total = seconds / pictures * (remaining - pictures)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if total > 20:
+        _LOG.info("about %.0f min more for %d pictures; memory so far %.1f GiB", total / 60, remaining - pictures, peak)
