@@ -34,13 +34,17 @@ def picture(size_hw: tuple[int, int], *, seed: int = 0) -> Image.Image:
 def image_states(loaded: LoadedModel, inputs: Mapping[str, Any]) -> Tensor:
     """What attention may take as image keys: the first decoder layer's input, or the states for cross-attention.
 
-    Returns `[batch, keys, width]`. The forward pass stops there.
+    Returns `[batch, keys, width]`, 0 for keys of cross-attention that a row's end does not see. The forward pass
+    stops there.
     """
     found: list[Tensor] = []
 
     def stop(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         del module
         crossed = kwargs.get("cross_attention_states")
+        if crossed is not None:
+            seen = kwargs["cross_attention_mask"][:, 0, -1, :, None] == 0
+            crossed = crossed.reshape(*seen.shape[:2], -1) * seen
         found.append(crossed if crossed is not None else args[0] if args else kwargs["hidden_states"])
         raise _AtTheDoorError
 
@@ -157,9 +161,12 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one, other)[0, 1])
 
 
-def changed_positions(loaded: LoadedModel, batch: EncodedBatch) -> list[list[int]]:
+def changed_positions(loaded: LoadedModel, batch: EncodedBatch, tiny: TinyModel) -> list[list[int]]:
     """Keys whose states depend on the pictures' pixels, per batch row."""
     before = image_states(loaded, batch.inputs)
-    noise = torch.rand_like(batch.inputs["pixel_values"])
-    after = image_states(loaded, {**batch.inputs, "pixel_values": batch.inputs["pixel_values"] + noise})
+    pixels = batch.inputs["pixel_values"]
+    noise = torch.rand_like(pixels)
+    if tiny.drops_empty_tiles:
+        noise *= (pixels != 0).flatten(-3).any(dim=-1)[..., None, None, None]
+    after = image_states(loaded, {**batch.inputs, "pixel_values": pixels + noise})
     return [torch.nonzero(row).flatten().tolist() for row in (before != after).any(dim=-1)]

@@ -24,11 +24,14 @@ MINIMUM_CORRELATION = 0.95
 
 class TestPositions:
     @pytest.mark.parametrize("side", ["left", "right"])
-    def test_found_where_the_model_puts_image_features(self, loaded, side):
+    def test_found_where_the_model_puts_image_features(self, loaded, name, side, request):
+        if TINY_MODELS[name].class_tokens:
+            loaded = request.getfixturevalue("unmixed")
         images = [picture(size) for size in SHAPES_HW]
         rows = [[images[0]], [images[1], images[2]], *([image] for image in images[3:])]
         batch = encode(loaded, rows, ["Describe the main object."] * len(rows), padding_side=side)
-        for row, (changed, layout) in enumerate(zip(changed_positions(loaded, batch), batch.layouts, strict=True)):
+        changes = changed_positions(loaded, batch, TINY_MODELS[name])
+        for row, (changed, layout) in enumerate(zip(changes, batch.layouts, strict=True)):
             assert changed == layout.positions.tolist()
             assert set(layout.image_index.tolist()) == set(range(len(rows[row])))
 

@@ -2,13 +2,57 @@
 
 from collections.abc import Mapping
 
-from tests.tiny_models import llava, qwen_vl
+from tests.tiny_models import (
+    aya_vision,
+    cohere2_vision,
+    gemma3,
+    glm4v,
+    idefics3,
+    internvl,
+    llava,
+    llava_next,
+    llava_onevision,
+    mllama,
+    paligemma,
+    qwen3_5,
+    qwen3_vl,
+    qwen_vl,
+    vipllava,
+)
 from tests.tiny_models.tiny_model import TinyModel
 
 TINY_MODELS: Mapping[str, TinyModel] = {
     "llava-siglip": TinyModel(save=llava.save_llava_siglip),
     "llava-clip": TinyModel(save=llava.save_llava_clip),
     "llava-padded": TinyModel(save=llava.save_llava_padded),
+    "llava_next-clip": TinyModel(save=llava_next.save_llava_next_clip),
+    "llava_next-granite": TinyModel(save=llava_next.save_llava_next_granite),
+    "llava_next_video": TinyModel(save=llava_next.save_llava_next_video),
+    "llava_onevision": TinyModel(save=llava_onevision.save_llava_onevision),
+    "llava_onevision-shrunk": TinyModel(save=llava_onevision.save_llava_onevision_shrunk, tokens_per_pixel=4),
+    "vipllava": TinyModel(save=vipllava.save_vipllava),
     "qwen2_vl": TinyModel(save=qwen_vl.save_qwen2_vl),
     "qwen2_5_vl": TinyModel(save=qwen_vl.save_qwen2_5_vl),
+    "qwen3_vl": TinyModel(save=qwen3_vl.save_qwen3_vl),
+    "qwen3_vl_moe": TinyModel(save=qwen3_vl.save_qwen3_vl_moe),
+    "qwen3_5": TinyModel(save=qwen3_5.save_qwen3_5),
+    "qwen3_5-interleaved": TinyModel(save=qwen3_5.save_qwen3_5_interleaved),
+    "glm4v": TinyModel(save=glm4v.save_glm4v),
+    "glm46v": TinyModel(save=glm4v.save_glm46v),
+    "mllama": TinyModel(save=mllama.save_mllama, mixing=("self_attn.o_proj",), class_tokens=True),
+    "mllama-pair": TinyModel(save=mllama.save_mllama_pair, mixing=("self_attn.o_proj",), class_tokens=True),
+    "idefics3": TinyModel(save=idefics3.save_idefics3, filter_reach=4, drops_empty_tiles=True),
+    "idefics3-whole": TinyModel(save=idefics3.save_idefics3_whole, filter_reach=4, drops_empty_tiles=True),
+    "smolvlm": TinyModel(save=idefics3.save_smolvlm, filter_reach=4, drops_empty_tiles=True),
+    "internvl": TinyModel(save=internvl.save_internvl, mixing=internvl.MIXING, patch_embedding=internvl.PATCHES),
+    "internvl-whole": TinyModel(
+        save=internvl.save_internvl_whole, mixing=internvl.MIXING, patch_embedding=internvl.PATCHES
+    ),
+    "aya_vision": TinyModel(save=aya_vision.save_aya_vision),
+    "aya_vision-windowed": TinyModel(save=aya_vision.save_aya_vision_windowed),
+    "cohere2_vision": TinyModel(save=cohere2_vision.save_cohere2_vision),
+    "paligemma": TinyModel(save=paligemma.save_paligemma),
+    "paligemma-capped": TinyModel(save=paligemma.save_paligemma2),
+    "gemma3": TinyModel(save=gemma3.save_gemma3),
+    "gemma3-crops": TinyModel(save=gemma3.save_gemma3_crops),
 }

@@ -17,6 +17,10 @@ class TinyModel:
         patch_embedding: Ends of the names of the tower's first projection.
         filter_reach: Pixels of the processed picture by which the resizing filter reaches beyond a square.
         tokens_per_pixel: Most image tokens that one processed pixel may move: 1 unless features are resized.
+        drops_empty_tiles: Whether the model knows a row's padding tiles by their zeros alone; noise there would make
+            tiles of them that have no tokens.
+        class_tokens: Whether class tokens stay among the image keys: they see the whole picture and have no place,
+            so where image features are is looked up without mixing.
     """
 
     save: Callable[[Path], None]
@@ -25,3 +29,5 @@ class TinyModel:
     patch_embedding: tuple[str, ...] = ("patch_embedding", "patch_embed.proj")
     filter_reach: int = 2
     tokens_per_pixel: int = 1
+    drops_empty_tiles: bool = False
+    class_tokens: bool = False

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from torch import nn
 from transformers import AutoModelForImageTextToText, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
@@ -74,6 +75,19 @@ class ModelFamily:
     mark_responses: ResponseMarker | None = None
     refused_implementations: Refusals = _no_refusals
     plain_template: str | None = None
+
+    def implementations(self) -> tuple[str, ...]:
+        """List the attention implementations that transformers offers for the model class.
+
+        A config may rule some of them out: see `refused_implementations`.
+        """
+        model_class = getattr(transformers, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[self.model_type])
+        offered = {
+            "sdpa": model_class._supports_sdpa,
+            "flash_attention_2": model_class._supports_flash_attn,
+            "flex_attention": model_class._supports_flex_attn,
+        }
+        return ("eager", *(name for name, is_offered in offered.items() if is_offered))
 
     def attention_modules(self, model: nn.Module) -> dict[int, nn.Module]:
         """Find the attention modules of the language model by layer.

@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, PretrainedConfig
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+from transformers.utils import is_torchvision_available
 
 from headimpact.core.errors import DataFormatError, MissingExtraError
 
@@ -33,12 +34,12 @@ def load_processor(source: str, config: PretrainedConfig, *, revision: str | Non
     options: dict[str, Any] = {} if revision is None else {"revision": revision}
     try:
         processor = _load_whole_or_videoless(source, config, options)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"The processor of {source!r} needs a package that is not installed: {_one_line(error)}. "
-            "Install it, usually with: pip install torchvision"
-        ) from error
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (ImportError, OSError, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, ImportError) or _wants_torchvision(error):
+            raise MissingExtraError(
+                f"The processor of {source!r} needs a package that is not installed: {_one_line(error)}. "
+                "Install it, usually with: pip install torchvision"
+            ) from error
         raise DataFormatError(
             f"Cannot load the processor of {source!r}: {_one_line(error)}. Expected processor_config.json or "
             "preprocessor_config.json and the tokenizer's files beside config.json."
@@ -57,15 +58,27 @@ def load_processor(source: str, config: PretrainedConfig, *, revision: str | Non
 def _load_whole_or_videoless(source: str, config: PretrainedConfig, options: Mapping[str, Any]) -> Any:
     """Load through `AutoProcessor`; where only the video part is missing, build the class without it.
 
+    transformers says that torchvision is missing by an ImportError or, where the checkpoint has no settings for
+    videos, by a ValueError.
+
     Raises:
         ImportError: If more than the video part is missing.
+        ValueError: If a processor file is broken.
     """
     try:
         return AutoProcessor.from_pretrained(source, **options)
-    except ImportError as error:
-        if "VideoProcessor" not in str(error) or type(config) not in PROCESSOR_MAPPING:
+    except (ImportError, ValueError) as error:
+        if not _wants_torchvision(error) or type(config) not in PROCESSOR_MAPPING:
             raise
-    return _build_videoless(PROCESSOR_MAPPING[type(config)], source, options)
+        processor_class = PROCESSOR_MAPPING[type(config)]
+        if not any("video" in name for name in processor_class.get_attributes()):
+            raise
+    return _build_videoless(processor_class, source, options)
+
+
+def _wants_torchvision(error: BaseException) -> bool:
+    """Say whether transformers failed for want of torchvision or of a video processor, which needs it."""
+    return not is_torchvision_available() and any(name in str(error) for name in ("VideoProcessor", "torchvision"))
 
 
 class _AbsentPart(dict[str, Any]):

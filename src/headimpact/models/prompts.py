@@ -1,6 +1,7 @@
 """Turns pictures, prompts and responses into model inputs, and says where the response's tokens are."""
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -67,8 +68,8 @@ def encode(
 ) -> EncodedBatch:
     """Encode a batch of pictures with prompts and, for teacher forcing, responses.
 
-    The checkpoint's own chat template lays out prompt and response; then the whole text is tokenised at once,
-    as in training, and the response's tokens are found by their place in the text and read back.
+    The checkpoint's own chat template lays out prompt and response; then the text is tokenised as in training (at
+    once, or the response apart), and the response's tokens are found by their place in the text and read back.
 
     Args:
         loaded: Model and processor.
@@ -213,9 +214,11 @@ def _render_plain(loaded: LoadedModel, prompt: str, *, num_images: int, answered
             f"No chat template: {loaded.name!r} brings none, and {loaded.family.model_type!r} has no form to fall "
             "back on. Add the original checkpoint's chat_template.jinja to the folder."
         )
-    image = "\n".join([loaded.processor.image_token] * num_images)
-    text = loaded.family.plain_template.replace("{image}", image).replace("{prompt}", prompt)
-    return f"{text} {_MARKER}" if answered else text
+    template = loaded.family.plain_template
+    between = template.partition("{image}")[2].partition("{prompt}")[0]
+    image = between.join([loaded.processor.image_token] * num_images)
+    text = template.replace("{image}", image).replace("{prompt}", prompt)
+    return f"{text}{'' if template[-1].isspace() else ' '}{_MARKER}" if answered else text
 
 
 def _ended(tokenizer: Any, tail: str) -> str:
@@ -242,9 +245,10 @@ def _process(
             "response's tokens cannot be placed. Expected tokenizer.json beside the checkpoint."
         )
     bos = tokenizer.bos_token
+    texts = _texts(loaded.processor, chats)
     try:
         inputs: BatchFeature = loaded.processor(
-            text=[chat.text for chat in chats],
+            **texts,
             images=pictures,
             padding=True,
             padding_side=padding_side,
@@ -258,6 +262,9 @@ def _process(
         raise DataFormatError(
             f"The processor refuses a batch: {' '.join(str(error).split())} Pictures: {sizes} pixels."
         ) from error
+    if "suffix" in texts:
+        _join_offsets(inputs)
+    inputs.pop("labels", None)  # a processor that takes the response apart gives its own
     limit = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)
     if limit is not None and inputs["input_ids"].shape[1] > limit:
         raise DataFormatError(
@@ -265,6 +272,22 @@ def _process(
             "Shorten prompt or response, or make pictures smaller; nothing is truncated."
         )
     return inputs
+
+
+def _texts(processor: Any, chats: Sequence[RenderedChat]) -> dict[str, list[str]]:
+    """Give chats as the processor takes them; one that takes a `suffix` sets it off and ends it itself."""
+    if "suffix" not in inspect.signature(processor.__call__).parameters:
+        return {"text": [chat.text for chat in chats]}
+    end = processor.tokenizer.eos_token
+    suffixes = [(chat.response + chat.tail).removesuffix(end) for chat in chats if chat.response]
+    return {"text": [chat.head.removesuffix("\n") for chat in chats], **({"suffix": suffixes} if suffixes else {})}
+
+
+def _join_offsets(inputs: BatchFeature) -> None:
+    """Let the offsets of a text that was given apart, type 1, go on where those of the first text end."""
+    offsets, apart = inputs["offset_mapping"], inputs["token_type_ids"] == 1
+    lengths = offsets[..., 1].masked_fill(apart, 0).amax(dim=1, keepdim=True)
+    inputs["offset_mapping"] = offsets + (apart * lengths)[..., None]
 
 
 def _labels(input_ids: torch.Tensor, spans: Sequence[ResponseSpan]) -> torch.Tensor:

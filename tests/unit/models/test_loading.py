@@ -39,6 +39,12 @@ def test_a_processor_whose_video_part_cannot_be_had_is_built_without(tiny_model,
     assert processor.chat_template is not None
 
 
+def test_a_checkpoint_without_settings_for_videos_loads_too(tiny_checkpoint, tmp_path):
+    folder = shutil.copytree(tiny_checkpoint("internvl"), tmp_path / "internvl")
+    (folder / "video_preprocessor_config.json").unlink()
+    assert type(load_model(folder).processor).__name__ == "InternVLProcessor"
+
+
 def test_a_short_name_is_a_folder_of_the_package(tiny_checkpoint, monkeypatch):
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"embedded": str(tiny_checkpoint("llava-siglip"))})
     assert load_model("embedded").name == "embedded"

@@ -28,7 +28,8 @@ def read(loaded, batch, row=0):
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize(
-    ("name", "end"), [("llava-siglip", "</s>"), ("llava-padded", "</s>"), ("qwen2_5_vl", "<|im_end|>")]
+    ("name", "end"),
+    [("llava-siglip", "</s>"), ("llava-padded", "</s>"), ("qwen2_5_vl", "<|im_end|>"), ("paligemma-capped", "<eos>")],
 )
 @pytest.mark.parametrize(
     "response", ["a red circle", "ö", "<b>& 7 'quotes' 日本 🙂", "two  spaces\nand a line", "s", "assistant\n"]
@@ -48,7 +49,7 @@ def test_the_answers_tokens_are_found(tiny_model, name, end, side, response):
     assert read(loaded, batch, 1)[0].strip() == "a longer answer than it"
 
 
-@pytest.mark.parametrize("name", ["llava-siglip", "llava-padded", "qwen2_5_vl"])
+@pytest.mark.parametrize("name", ["llava-siglip", "llava-padded", "qwen2_5_vl", "paligemma"])
 def test_a_row_with_its_answer_begins_as_without(tiny_model, name):
     loaded = tiny_model(name)
     asked = encode(loaded, [IMAGE], ["What?"]).inputs["input_ids"][0]
@@ -91,12 +92,40 @@ def test_several_pictures_in_one_row(tiny_model):
         assert set(layout.image_index.tolist()) == {0, 1}
 
 
+class TestResponsesGivenApart:
+    """PaliGemma's processor puts a line break between prompt and response, and the end token behind it, itself."""
+
+    @pytest.mark.parametrize("prompt", ["What?", "What?\n", "Two\n\nlines"])
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_what_the_model_reads(self, tiny_model, prompt, count):
+        loaded = tiny_model("paligemma")
+        pictures = "<image>" * 36 * count
+        for response, text in [(None, ""), (["red"], "red<eos>")]:
+            batch = encode(loaded, [[IMAGE] * count], [prompt], response)
+            assert loaded.processor.tokenizer.decode(batch.inputs["input_ids"][0]) == f"{pictures}<bos>{prompt}\n{text}"
+            assert "labels" not in batch.inputs
+
+    @pytest.mark.parametrize("side", ["left", "right"])
+    def test_the_model_is_told_which_tokens_are_the_response(self, tiny_model, side):
+        loaded = tiny_model("paligemma")
+        batch = encode(loaded, [IMAGE, IMAGE], ["What?", "Why?"], ["red", "a red circle 日本 🙂"], padding_side=side)
+        assert torch.equal(batch.inputs["token_type_ids"] == 1, batch.labels >= 0)
+        assert not encode(loaded, [IMAGE], ["What?"]).inputs["token_type_ids"].any()
+
+
 class TestTemplates:
     def test_without_one_the_familys_plain_form_is_used(self, tiny_model):
         chat = render_chat(tiny_model("llava-padded"), "What?", response="red", num_images=1)
         assert chat.text == "USER: <image>\nWhat? ASSISTANT: red</s>"
         open_chat = render_chat(tiny_model("llava-padded"), "What?", response=None, num_images=1)
         assert open_chat.text == "USER: <image>\nWhat? ASSISTANT:"
+
+    def test_pictures_stand_apart_as_in_the_plain_form(self, tiny_model):
+        texts = [
+            render_chat(tiny_model(name), "What?", response="red", num_images=2).text
+            for name in ("llava-padded", "paligemma")
+        ]
+        assert texts == ["USER: <image>\n<image>\nWhat? ASSISTANT: red</s>", "<image><image>What?\nred<eos>"]
 
     def test_without_one_and_without_a_plain_form(self, tiny_model):
         loaded = with_template(tiny_model("qwen2_5_vl"), None)
