@@ -153,6 +153,19 @@ def test_what_the_readme_shows_of_the_demo_is_what_the_demo_said():
     assert set(block.splitlines()) <= set(answer)
 
 
+def test_the_page_of_families_is_what_the_tables_say():
+    from headimpact.workflows.listing import list_families, markdown_tables
+
+    page = (ROOT / "docs/families.md").read_text(encoding="utf-8")
+    assert page.endswith("\n\n" + "\n".join(markdown_tables(list_families())) + "\n")
+
+
+def test_the_tested_version_of_transformers_is_the_pinned_one():
+    from headimpact.models.families import TESTED_TRANSFORMERS
+
+    assert f"transformers=={TESTED_TRANSFORMERS}\n" in (ROOT / "constraints.txt").read_text(encoding="utf-8")
+
+
 def test_what_the_readme_shows_of_the_study_is_what_the_study_said():
     answer = (ROOT / "docs/results/study_where/answer.txt").read_text(encoding="utf-8").splitlines()
     block = (ROOT / "README.md").read_text(encoding="utf-8").split("study_where/report.html)):\n\n```\n")[1]

@@ -20,21 +20,30 @@ def list_command(config: ListConfig) -> None:
         raise UnknownNameError(unknown_name_message("list", config.kind, LISTS))
     rows = LISTS[config.kind]()
     if config.markdown:
-        print_answer(markdown_table(rows), {}, as_json=False)
+        print_answer(markdown_tables(rows), {}, as_json=False)
         return
     width = max(len(row["name"]) for row in rows)
     lines = [f"{row['name']:<{width}}  {'  '.join(_short(row))}".rstrip() for row in rows]
     print_answer(lines, {config.kind: rows}, as_json=config.json)
 
 
-def markdown_table(rows: Rows) -> list[str]:
-    """Write rows as a Markdown table, one column per field.
+def markdown_tables(rows: Rows) -> list[str]:
+    """Write rows as Markdown, one table per status, one column per field that some row of it fills.
 
     Example:
-        >>> markdown_table([{"name": "llava", "status": "supported"}])
+        >>> markdown_tables([{"name": "llava", "status": "supported", "reason": ""}])
         ['| name | status |', '|---|---|', '| llava | supported |']
     """
-    fields = list(rows[0])
+    by_status: dict[str, Rows] = {}
+    for row in rows:
+        by_status.setdefault(row.get("status", ""), []).append(row)
+    tables = [_markdown_table(group) for group in by_status.values()]
+    return [line for table in tables for line in ("", *table)][1:]
+
+
+def _markdown_table(rows: Rows) -> list[str]:
+    """Write one table."""
+    fields = [field for field in rows[0] if any(row[field] for row in rows)]
     lines = [fields, *([str(row[field]).replace("|", "\\|") for field in fields] for row in rows)]
     written = [f"| {' | '.join(line)} |" for line in lines]
     return [written[0], f"|{'---|' * len(fields)}", *written[1:]]
