@@ -57,7 +57,7 @@ def test_image_and_prompt_see_each_other_and_not_the_response(tiny_model, name, 
     batch = encode(loaded, [IMAGE, IMAGE], ["What?", "A longer one?"], ["red", "a red circle"], padding_side=side)
     first, (start, end) = int(batch.layouts[0].positions[0]), batch.response_spans[0]
 
-    def states(position: int | None) -> torch.Tensor:
+    def states(position):
         inputs = copy.deepcopy(dict(batch.inputs))
         if position is not None:
             inputs["input_ids"][0, position] += 1
