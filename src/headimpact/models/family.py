@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import transformers
 from torch import nn
-from transformers import AutoModelForImageTextToText, PretrainedConfig
+from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from headimpact.core.architecture import ArchitectureSummary
@@ -77,9 +77,9 @@ class ModelFamily:
     plain_template: str | None = None
 
     def implementations(self) -> tuple[str, ...]:
-        """List the attention implementations that transformers offers for the model class.
+        """List the attention implementations for the family's default config, without those that are refused.
 
-        A config may rule some of them out: see `refused_implementations`.
+        A checkpoint's own config may rule out more: see `refused_implementations`.
         """
         model_class = getattr(transformers, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[self.model_type])
         offered = {
@@ -87,7 +87,8 @@ class ModelFamily:
             "flash_attention_2": model_class._supports_flash_attn,
             "flex_attention": model_class._supports_flex_attn,
         }
-        return ("eager", *(name for name, is_offered in offered.items() if is_offered))
+        refused = self.refused_implementations(CONFIG_MAPPING[self.model_type]())
+        return ("eager", *(name for name, is_offered in offered.items() if is_offered and name not in refused))
 
     def attention_modules(self, model: nn.Module) -> dict[int, nn.Module]:
         """Find the attention modules of the language model by layer.
