@@ -26,9 +26,6 @@ ImageSizes = Sequence[Sequence[tuple[int, int]]]
 LayoutFunction = Callable[[PretrainedConfig, Any, Mapping[str, Any], ImageSizes], list[ImageTokenLayout]]
 """(config, processor, processed inputs, picture sizes) -> one layout per batch row, in padded positions."""
 
-ResponseMarker = Callable[[dict[str, Any], Sequence[tuple[int, int]]], None]
-"""(processed inputs, response spans) -> None; marks the responses' tokens where the model must know them."""
-
 Refusals = Callable[[PretrainedConfig], Mapping[str, str]]
 """(config) -> attention implementation that would compute something else, and what it leaves out."""
 
@@ -57,7 +54,6 @@ class ModelFamily:
         backbone_path: Dotted name of the part that gives hidden states without logits.
         tiles: One line on how a picture is split into tiles; empty where it enters whole.
         checkpoints: Published checkpoints of 2 to 4 billion parameters, or else the best known ones.
-        mark_responses: Marks the responses' tokens where the model must know them; None where it need not.
         refused_implementations: Attention implementations that transformers offers for the model and that leave
             something out, with what it is.
         plain_template: Prompt with `{image}` and `{prompt}` for checkpoints without a chat template, or None
@@ -72,7 +68,6 @@ class ModelFamily:
     backbone_path: str = "model"
     tiles: str = ""
     checkpoints: tuple[str, ...] = ()
-    mark_responses: ResponseMarker | None = None
     refused_implementations: Refusals = _no_refusals
     plain_template: str | None = None
 

@@ -103,8 +103,6 @@ def encode(
         find_response_span(loaded.processor.tokenizer, ids, row_offsets, response=chat.response, tail=chat.tail)
         for ids, row_offsets, chat in zip(inputs["input_ids"], offsets, chats, strict=True)
     ]
-    if responses is not None and loaded.family.mark_responses is not None:
-        loaded.family.mark_responses(inputs, [(span.start, span.stop) for span in spans])
     labels = None if responses is None else _labels(inputs["input_ids"], spans)
     return EncodedBatch(
         inputs=inputs.to(loaded.device, dtype=loaded.dtype),
