@@ -153,6 +153,29 @@ def test_what_the_readme_shows_of_the_demo_is_what_the_demo_said():
     assert set(block.splitlines()) <= set(answer)
 
 
+def test_the_protocols_grid_is_what_was_measured():
+    rows = json.loads((ROOT / "benchmarks/results/settle_training.json").read_text(encoding="utf-8"))["rows"]
+    measured: dict[tuple[str, int, float], dict[str, float]] = {}
+    for row in rows:
+        if row["arm"] != "base":
+            point = measured.setdefault((row["task"], row["steps"], row["learning_rate"]), {})
+            point[row["arm"]] = row["exact_match"]
+    page = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
+    task = ""
+    shown: dict[tuple[str, int, float], list[str]] = {}
+    for line in page.split("| mean of the pairs |\n")[1].split("\n\n")[0].splitlines()[1:]:
+        name, steps, rate, *values = [cell.strip() for cell in line.strip("|").split("|")]
+        task = name.split()[0] if name else task
+        shown[task, int(steps), float(rate)] = values
+    assert set(shown) == set(measured)
+    for place, values in shown.items():
+        found = [measured[place].get(arm) for arm in ("all", "random-0", "random-1", "random-2")]
+        written = ["not run" if value is None else f"{value:.3f}" for value in found]
+        pairs = [value for value in found[1:] if value is not None]
+        mean = f"{sum(pairs) / len(pairs):.3f}" if len(pairs) == 3 else ""
+        assert values == [*written, mean], place
+
+
 def test_the_page_of_families_is_what_the_tables_say():
     from headimpact.workflows.listing import list_families, markdown_tables
 
@@ -173,6 +196,9 @@ def test_what_the_readme_shows_of_the_study_is_what_the_study_said():
 
 
 def test_what_the_readme_says_of_the_speed_is_what_the_benchmark_measured():
-    rows = json.loads((ROOT / "benchmarks/results/scoring.json").read_text(encoding="utf-8"))["rows"]
+    content = json.loads((ROOT / "benchmarks/results/scoring.json").read_text(encoding="utf-8"))
+    rows = content["rows"]
+    assert "3 layers" in content["model"]
+    assert "On three full-width layers" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(round(row["ratio_to"]["backbone"]["median"], 1) == 1.0 for row in rows)
     assert all(round(row["flop_ratio_to"]["backbone"], 3) == 1.002 for row in rows)

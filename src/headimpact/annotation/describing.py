@@ -3,7 +3,6 @@
 In: a loaded model and pictures. Out: for each picture a `MadeDescription` with the model, revision and prompt.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from PIL.Image import Image
 
 from headimpact.core.errors import OptionError
+from headimpact.models.generation_options import searched_generation
 from headimpact.models.loading import LoadedModel
 from headimpact.models.prompts import encode
 
@@ -75,7 +75,7 @@ def describe_pictures(
     if not images:
         return []
     inputs = encode(loaded, images, [prompt] * len(images), None, padding_side="left").inputs
-    options = _generation_options(loaded, max_new_tokens)
+    options = searched_generation(loaded, max_new_tokens=max_new_tokens)
     with torch.inference_mode():
         tokens = loaded.model.generate(**inputs, generation_config=options)
     written = tokens[:, inputs["input_ids"].shape[1] :]
@@ -99,26 +99,3 @@ def _end_tokens(options: Any) -> list[int]:
     """List the tokens that end a description."""
     ends = options.eos_token_id
     return [] if ends is None else list(ends) if isinstance(ends, list | tuple) else [ends]
-
-
-def _generation_options(loaded: LoadedModel, max_new_tokens: int) -> Any:
-    """Take the model's generation config and fix what decides the search."""
-    options = copy.deepcopy(loaded.model.generation_config)
-    tokenizer = loaded.processor.tokenizer
-    fixed = {
-        "max_new_tokens": max_new_tokens,
-        "max_length": None,
-        "num_beams": 1,
-        "do_sample": False,
-        "temperature": None,
-        "top_p": None,
-        "top_k": None,
-        "return_dict_in_generate": False,
-    }
-    for name, value in fixed.items():
-        setattr(options, name, value)
-    if options.eos_token_id is None:
-        options.eos_token_id = tokenizer.eos_token_id
-    if options.pad_token_id is None:
-        options.pad_token_id = tokenizer.pad_token_id
-    return options

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer, PretrainedConfig
+from transformers import AutoTokenizer, PretrainedConfig
 
 from headimpact.annotation.annotators import (
     DETECTORS,
@@ -24,6 +22,7 @@ from headimpact.annotation.annotators import (
 from headimpact.annotation.installed import require_class, require_torchvision
 from headimpact.annotation.preparation import read_preparation
 from headimpact.core.errors import DataFormatError, HeadImpactError, UnsupportedModelError
+from headimpact.models.checkpoint_files import cannot_load, read_config, read_weights
 from headimpact.models.loading import resolve_device, resolve_dtype
 
 GROUNDING_TOKENS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
@@ -136,12 +135,12 @@ def _load(kind: _Kind, name: str, *, revision: str | None, device: str, dtype: s
     place = resolve_device(device)
     weights_dtype = resolve_dtype(dtype, place)
     source = _resolve_source(kind, name)
-    config = _load_config(kind, source, revision or "main")
+    config = _load_config(kind, source, revision)
     model_class = require_class(kind.classes[config.model_type])
     processor = _load_processor(kind, source, config, revision or "main")
-    model = _load_weights(model_class, source, revision or "main", weights_dtype).to(place).eval()
+    model = read_weights(model_class, source, revision=revision, dtype=weights_dtype)
     return {
-        "model": model,
+        "model": model.to(place).eval(),
         "processor": processor,
         "name": name,
         "revision": revision or getattr(config, "_commit_hash", None),
@@ -172,7 +171,7 @@ def _resolve_source(kind: _Kind, name: str) -> str:
     )
 
 
-def _load_config(kind: _Kind, source: str, revision: str) -> PretrainedConfig:
+def _load_config(kind: _Kind, source: str, revision: str | None) -> PretrainedConfig:
     """Load the config and check that it is of the kind.
 
     Raises:
@@ -181,11 +180,9 @@ def _load_config(kind: _Kind, source: str, revision: str) -> PretrainedConfig:
     """
     expected = f"Expected {kind.what} ({' or '.join(kind.classes)}), such as {kind.example!r}."
     try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
-    except OSError as error:
-        raise DataFormatError(f"Cannot load config.json of {source!r}: {_one_line(error)} {expected}") from error
-    except (ValueError, KeyError) as error:
-        raise UnsupportedModelError(f"Cannot load config.json of {source!r}: {_one_line(error)} {expected}") from error
+        config = read_config(source, revision)
+    except (DataFormatError, UnsupportedModelError) as error:
+        raise type(error)(f"{error} {expected}") from error
     if config.model_type not in kind.classes:
         raise UnsupportedModelError(f"Wrong kind of model: {source!r} is of type {config.model_type!r}. {expected}")
     return config
@@ -204,32 +201,9 @@ def _load_processor(kind: _Kind, source: str, config: PretrainedConfig, revision
         raise
     except (OSError, TypeError, KeyError, ValueError) as error:
         raise DataFormatError(
-            f"Cannot load the processor of {source!r}: {_one_line(error)} Expected preprocessor_config.json or "
+            f"{cannot_load('the processor', source, error)} Expected preprocessor_config.json or "
             "processor_config.json, and for phrases the tokenizer's files, beside config.json."
         ) from error
-
-
-def _load_weights(model_class: Any, source: str, revision: str, dtype: torch.dtype | str) -> Any:
-    """Load the weights, refusing a checkpoint that leaves some of them to chance.
-
-    Raises:
-        DataFormatError: If weights are missing or broken.
-    """
-    try:
-        model, info = model_class.from_pretrained(
-            source, revision=revision, dtype=dtype, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
-        raise DataFormatError(
-            f"Cannot load weights of {source!r}: {_one_line(error)} Expected safetensors files that fit config.json."
-        ) from error
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise DataFormatError(
-            f"Weights missing in {source!r}: {len(missing)}, first {missing[0]!r}. They would be random; expected all "
-            "of them in the checkpoint's safetensors files."
-        )
-    return model
 
 
 def _grounding_processor(source: str, config: PretrainedConfig, revision: str) -> Any:
@@ -252,12 +226,6 @@ def _grounding_processor(source: str, config: PretrainedConfig, revision: str) -
 def _sam3_processor(source: str, config: PretrainedConfig, revision: str) -> Any:  # noqa: ARG001
     """Load SAM 3's processor."""
     return require_class("Sam3Processor").from_pretrained(source, revision=revision)
-
-
-def _one_line(error: BaseException) -> str:
-    """Give an error's text on one line, shortened, with a full stop."""
-    text = " ".join(str(error).split())[:400] or type(error).__name__
-    return text if text.endswith(".") else f"{text}."
 
 
 _DETECTION = _Kind(

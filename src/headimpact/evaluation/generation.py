@@ -1,7 +1,6 @@
 """Responses of a model to pictures and prompts: greedy or beam search, batch by batch in a fixed order."""
 
 import contextlib
-import copy
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from headimpact.core.errors import OptionError
 from headimpact.evaluation.requests import ResponseRequest
 from headimpact.evaluation.results import Prediction
+from headimpact.models.generation_options import searched_generation
 from headimpact.models.loading import LoadedModel
 from headimpact.models.prompts import encode
 
@@ -45,7 +45,7 @@ def generate_responses(
     for name, value in (("max-new-tokens", max_new_tokens), ("num-beams", num_beams)):
         if value < 1:
             raise OptionError(f"Cannot generate with --{name} {value}; expected at least 1.")
-    options = _generation_options(loaded, max_new_tokens=max_new_tokens, num_beams=num_beams)
+    options = searched_generation(loaded, max_new_tokens=max_new_tokens, num_beams=num_beams)
     for index, block in enumerate(blocks):
         if indices is None or index in indices:
             inputs = _encode_block(loaded, block) if prompts is None else prompts.inputs(index)
@@ -100,7 +100,7 @@ def _respond(loaded: LoadedModel, inputs: dict[str, Any], options: Any) -> list[
     with torch.inference_mode(), _evaluating(loaded.model):
         tokens = loaded.model.generate(**inputs, generation_config=options)
     length = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
-    decoded = _tokenizer(loaded).batch_decode(tokens[:, length:], skip_special_tokens=True)
+    decoded = loaded.processor.tokenizer.batch_decode(tokens[:, length:], skip_special_tokens=True)
     return [str(text).strip() for text in decoded]
 
 
@@ -114,34 +114,6 @@ def _evaluating(model: Any) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def _generation_options(loaded: LoadedModel, *, max_new_tokens: int, num_beams: int) -> Any:
-    """Take the model's generation config and fix what decides the search."""
-    options = copy.deepcopy(loaded.model.generation_config)
-    tokenizer = _tokenizer(loaded)
-    fixed = {
-        "max_new_tokens": max_new_tokens,
-        "max_length": None,
-        "num_beams": num_beams,
-        "do_sample": False,
-        "temperature": None,
-        "top_p": None,
-        "top_k": None,
-        "return_dict_in_generate": False,
-    }
-    for name, value in fixed.items():
-        setattr(options, name, value)
-    if options.eos_token_id is None:
-        options.eos_token_id = tokenizer.eos_token_id
-    if options.pad_token_id is None:
-        options.pad_token_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    return options
-
-
-def _tokenizer(loaded: LoadedModel) -> Any:
-    """Give the processor's tokenizer."""
-    return getattr(loaded.processor, "tokenizer", loaded.processor)
 
 
 def _prediction(request: ResponseRequest, text: str) -> Prediction:

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -230,3 +230,23 @@ def refuse_unfilled_grid(model_type: str, *, found: int, expected: int, grid: st
             f"Image tokens do not fill the grid for {model_type!r}: found {found} tokens, expected {grid} = "
             f"{expected}. Check that processor and model belong together and that the prompt was not truncated."
         )
+
+
+def known_image_processor(model_type: str, image_processor: Any, *, known: Collection[str]) -> str:
+    """Give an image processor's class name without its backend, refusing one whose steps are not known.
+
+    Args:
+        model_type: Family, for the message.
+        image_processor: The processor's image part.
+        known: Class names, without backend, whose steps the family's file follows.
+
+    Raises:
+        UnsupportedModelError: If it is another one.
+    """
+    name = type(image_processor).__name__.removesuffix("Fast").removesuffix("Pil")
+    if name not in known:
+        raise UnsupportedModelError(
+            f"Unknown image processor in a {model_type!r} model: {name}; expected one of {', '.join(known)}. How it "
+            "crops or cuts pictures is not known."
+        )
+    return name

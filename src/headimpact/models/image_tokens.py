@@ -124,9 +124,15 @@ class ImageTokenLayout:
 
 
 def grid_layout(
-    positions: TokenPositions, boxes: TokenBoxes, *, rows: int, columns: int, image_index: int = 0
+    positions: TokenPositions,
+    boxes: TokenBoxes,
+    *,
+    rows: int,
+    columns: int,
+    image_index: int = 0,
+    tile: int = WHOLE_PICTURE,
 ) -> ImageTokenLayout:
-    """Lay the tokens of one untiled picture on its grid, row by row.
+    """Lay the tokens of one grid, a picture as a whole or one tile of it, row by row.
 
     Args:
         positions: Key positions of the picture's tokens.
@@ -134,9 +140,10 @@ def grid_layout(
         rows: Rows of the grid.
         columns: Columns of the grid.
         image_index: Which picture of the row this is.
+        tile: Which tile of the picture, or the picture as a whole.
 
     Returns:
-        The layout of that picture alone.
+        The layout of that grid alone.
     """
     count = rows * columns
     grid_row, grid_column = np.divmod(np.arange(count), columns)
@@ -144,10 +151,10 @@ def grid_layout(
         positions=positions,
         boxes=boxes,
         image_index=np.full(count, image_index),
-        tile=np.full(count, WHOLE_PICTURE),
+        tile=np.full(count, tile),
         grid_row=grid_row,
         grid_column=grid_column,
-        grid_hw={(image_index, WHOLE_PICTURE): (rows, columns)},
+        grid_hw={(image_index, tile): (rows, columns)},
     )
 
 

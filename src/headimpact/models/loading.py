@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
+from transformers import AutoModelForImageTextToText, PretrainedConfig
 
-from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
+from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.models.adapters import load_adapter
+from headimpact.models.checkpoint_files import read_config, read_weights
 from headimpact.models.checkpoints import CHECKPOINTS, checkpoint_folder
 from headimpact.models.family import ModelFamily, resolve_family
 from headimpact.models.processors import load_processor
@@ -105,11 +105,18 @@ def load_model(
     place = resolve_device(device)
     weights_dtype = resolve_dtype(dtype, place)
     source = resolve_source(str(name_or_path))
-    config = _load_config(source, revision)
+    config = read_config(source, revision)
     family = resolve_family(config)
     processor = load_processor(source, config, revision=revision)
     implementation = choose_implementation(attn_implementation, family=family, config=config)
-    model: Any = _load_weights(source, revision, weights_dtype, implementation).to(place).eval()
+    model: Any = read_weights(
+        AutoModelForImageTextToText,
+        source,
+        revision=revision,
+        dtype=weights_dtype,
+        attn_implementation=implementation,
+    )
+    model = model.to(place).eval()
     if adapter is not None:
         model = load_adapter(model, adapter, family=family)
     family.attention_modules(model)
@@ -231,7 +238,7 @@ def check_checkpoint(name: str) -> None:
     """
     source = resolve_source(name)
     if Path(source).is_dir():
-        resolve_family(_load_config(source, None))
+        resolve_family(read_config(source, None))
 
 
 def resolve_source(name: str) -> str:
@@ -259,60 +266,3 @@ def resolve_source(name: str) -> str:
         f"Model not found: {str(folder)!r} is not a folder. Pass a checkpoint folder, a hub id (owner/name), "
         f"or one of: {', '.join(CHECKPOINTS)}."
     )
-
-
-def _load_config(source: str, revision: str | None) -> PretrainedConfig:
-    """Load the config, naming the type where transformers does not know it.
-
-    Raises:
-        DataFormatError: If it cannot be read.
-        UnsupportedModelError: If transformers does not know its type.
-    """
-    try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(source, revision=revision or "main")
-    except OSError as error:
-        raise DataFormatError(_cannot_load("config.json", source, error)) from error
-    except (ValueError, KeyError) as error:
-        raise UnsupportedModelError(_cannot_load("config.json", source, error)) from error
-    return config
-
-
-def _load_weights(
-    source: str, revision: str | None, dtype: torch.dtype | str, attn_implementation: str | None
-) -> PreTrainedModel:
-    """Load the weights, refusing a checkpoint that leaves some of them to chance.
-
-    Raises:
-        DataFormatError: If weights are missing or broken.
-        OptionError: If the attention implementation is not to be had.
-    """
-    try:
-        model, info = AutoModelForImageTextToText.from_pretrained(
-            source,
-            revision=revision or "main",
-            dtype=dtype,
-            attn_implementation=attn_implementation,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except ImportError as error:
-        raise OptionError(f"Attention implementation {attn_implementation!r} is not to be had here: {error}") from error
-    except (OSError, SafetensorError) as error:
-        raise DataFormatError(_cannot_load("weights", source, error)) from error
-    except (ValueError, RuntimeError, KeyError) as error:
-        if attn_implementation is not None and attn_implementation in str(error):
-            raise OptionError(_cannot_load(f"with attention {attn_implementation!r}", source, error)) from error
-        raise DataFormatError(_cannot_load("weights", source, error)) from error
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise DataFormatError(
-            f"Weights missing in {source!r}: {len(missing)}, first {missing[0]!r}. They would be random; expected all "
-            "of them in the checkpoint's safetensors files."
-        )
-    loaded: PreTrainedModel = model
-    return loaded
-
-
-def _cannot_load(what: str, source: str, error: BaseException) -> str:
-    """Say what could not be loaded, on one line."""
-    return f"Cannot load {what} of {source!r}: {' '.join(str(error).split())[:400]}"

@@ -100,6 +100,5 @@ class TokenGrid:
         rows, columns = len(self.y), len(self.x)
         places = positions[: len(self) - self.newline_behind].reshape(rows, columns + self.newline_in_rows)
         own = places[:, :columns].reshape(-1)
-        layout = grid_layout(own, self.boxes(), rows=rows, columns=columns, image_index=image_index)
-        grid_hw = {(image_index, self.tile): (rows, columns)} if len(own) else {}
-        return dataclasses.replace(layout, tile=np.full(rows * columns, self.tile), grid_hw=grid_hw)
+        layout = grid_layout(own, self.boxes(), rows=rows, columns=columns, image_index=image_index, tile=self.tile)
+        return layout if len(own) else dataclasses.replace(layout, grid_hw={})

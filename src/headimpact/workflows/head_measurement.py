@@ -177,8 +177,7 @@ def measure_pictures(
 
     def run(prepared: tuple[Sequence[tuple[int, str]], EncodedBatch]) -> list[PictureScores | str]:
         batch, encoded = prepared
-        layouts = [layout.view(options.view) for layout in encoded.layouts]
-        captured = run_capture(loaded, encoded, layouts, options)
+        captured = run_capture(loaded, encoded, options)
         return [
             measure_capture(samples[place], capture, donors, options)
             for (place, _), capture in zip(batch, captured, strict=True)
@@ -232,39 +231,29 @@ def capture_responses(
     encoded = encode(
         loaded, [sample.load_image() for sample in samples], [prompt] * len(samples), responses, padding_side="right"
     )
-    layouts = [layout.view(options.view) for layout in encoded.layouts]
-    return run_capture(loaded, encoded, layouts, options)
+    return run_capture(loaded, encoded, options)
 
 
-def run_capture(
-    loaded: LoadedModel,
-    encoded: EncodedBatch,
-    layouts: Sequence[ImageTokenLayout],
-    options: MeasurementOptions,
-    *,
-    to_the_end: bool = False,
-) -> list[CapturedSample]:
-    """Run an encoded batch under capture.
+def run_capture(loaded: LoadedModel, encoded: EncodedBatch, options: MeasurementOptions) -> list[CapturedSample]:
+    """Run an encoded batch under capture, no further than the last captured attention: nothing behind it counts.
 
     Args:
         loaded: The model.
         encoded: The batch.
-        layouts: The image tokens that count, per row.
-        options: Which rows look and how they are put together.
-        to_the_end: Run the last layer whole; else the pass ends behind the last captured attention, since what
-            follows changes no captured row.
+        options: Which rows look, how they are put together, and which view counts.
 
     Returns:
         One capture per row; maps are float32 on the model's device.
     """
     modules = loaded.family.attention_modules(loaded.model)
     queries = response_rows(encoded.response_spans, options.rows)
+    layouts = [layout.view(options.view) for layout in encoded.layouts]
     keys = [torch.as_tensor(layout.positions, dtype=torch.long) for layout in layouts]
     with (
         torch.inference_mode(),
         capture_attention(modules, queries=queries, keys=keys, reduction=options.row_reduction) as captured,
     ):
-        run_backbone(loaded, encoded.inputs, stop_after=None if to_the_end else modules[max(modules)])
+        run_backbone(loaded, encoded.inputs, stop_after=modules[max(modules)])
     num_layers = int(loaded.config.get_text_config().num_hidden_layers)
     return [
         CapturedSample(maps, sees, layout, captured.layer_indices, num_layers)

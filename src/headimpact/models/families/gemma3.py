@@ -1,6 +1,5 @@
 """Gemma 3: the picture as a whole in a square grid of pooled patches; with pan-and-scan, crops of it as well."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,9 +63,8 @@ def gemma3_layouts(
         parts = []
         for place, (index, tile, crop) in enumerate(views):
             span = positions[place * side**2 : (place + 1) * side**2]
-            part = grid_layout(span, _inside(crop, boxes), rows=side, columns=side, image_index=index)
-            grid_hw = {(index, tile): (side, side)}
-            parts.append(dataclasses.replace(part, tile=np.full(side**2, tile), grid_hw=grid_hw))
+            inside = _inside(crop, boxes)
+            parts.append(grid_layout(span, inside, rows=side, columns=side, image_index=index, tile=tile))
         layouts.append(join_layouts(parts))
     return layouts
 

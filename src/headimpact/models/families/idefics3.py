@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from transformers import PretrainedConfig
@@ -14,7 +13,13 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import get_resiz
 from headimpact.core.errors import UnsupportedModelError
 from headimpact.core.shapes import TokenPositions
 from headimpact.models.families.llava import merged_embeddings
-from headimpact.models.family import ImageSizes, ModelFamily, image_token_positions, refuse_unfilled_grid
+from headimpact.models.family import (
+    ImageSizes,
+    ModelFamily,
+    image_token_positions,
+    known_image_processor,
+    refuse_unfilled_grid,
+)
 from headimpact.models.image_tokens import WHOLE_PICTURE, ImageTokenLayout, grid_layout, join_layouts
 from headimpact.models.patch_grid import grid_boxes
 
@@ -115,12 +120,7 @@ def _frame(config: PretrainedConfig, image_processor: Any, shape: Sequence[int])
         UnsupportedModelError: If the image processor is unknown, the processed tiles have another size than it says,
             or a row of patches cannot be merged evenly.
     """
-    name = type(image_processor).__name__.removesuffix("Fast").removesuffix("Pil")
-    if name not in _IMAGE_PROCESSORS:
-        raise UnsupportedModelError(
-            f"Unknown image processor in a {config.model_type!r} model: {name}; expected one of "
-            f"{', '.join(_IMAGE_PROCESSORS)}. How it cuts pictures into tiles is not known."
-        )
+    known_image_processor(str(config.model_type), image_processor, known=_IMAGE_PROCESSORS)
     side = int(image_processor.max_image_size["longest_edge"])
     if tuple(shape[-2:]) != (side, side):
         raise UnsupportedModelError(
@@ -187,9 +187,7 @@ def _row_layout(positions: TokenPositions, grids: Sequence[tuple[int, int]], fra
                 plane_hw=(plane[0] * frame.side, plane[1] * frame.side),
             )
             own = positions[len(parts) * count :][:count]
-            part = grid_layout(own, boxes, rows=frame.rows, columns=frame.rows, image_index=index)
-            grid_hw = {(index, tile): (frame.rows, frame.rows)}
-            parts.append(dataclasses.replace(part, tile=np.full(count, tile), grid_hw=grid_hw))
+            parts.append(grid_layout(own, boxes, rows=frame.rows, columns=frame.rows, image_index=index, tile=tile))
     return join_layouts(parts)
 
 

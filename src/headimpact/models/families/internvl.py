@@ -11,7 +11,13 @@ from transformers import PretrainedConfig
 from headimpact.core.errors import UnsupportedModelError
 from headimpact.core.shapes import TokenPositions
 from headimpact.models.families.llava import llava_language_inputs
-from headimpact.models.family import ImageSizes, ModelFamily, image_token_positions, refuse_unfilled_grid
+from headimpact.models.family import (
+    ImageSizes,
+    ModelFamily,
+    image_token_positions,
+    known_image_processor,
+    refuse_unfilled_grid,
+)
 from headimpact.models.image_tokens import WHOLE_PICTURE, ImageTokenLayout, grid_layout, join_layouts
 from headimpact.models.patch_grid import grid_boxes
 
@@ -99,7 +105,7 @@ def tiled_layouts(
     """
     tile = _tile(config, tuple(inputs["pixel_values"].shape[-2:]), merge=merge)
     sizes = [size for row in image_sizes_hw for size in row]
-    grids = _tile_grids(processor.image_processor, sizes, num_tiles=len(inputs["pixel_values"]))
+    grids = _tile_grids(str(config.model_type), processor.image_processor, sizes, num_tiles=len(inputs["pixel_values"]))
     layouts = []
     for positions, row in zip(image_token_positions(inputs, config.image_token_id), image_sizes_hw, strict=True):
         own, grids = grids[: len(row)], grids[len(row) :]
@@ -125,9 +131,7 @@ def _row_layout(
             plane_hw=(rows * tile.size_hw[0], columns * tile.size_hw[1]),
         )
         span = positions[place * per_tile : (place + 1) * per_tile]
-        part = grid_layout(span, boxes, rows=tile.side, columns=tile.side, image_index=image_index)
-        grid_hw = {(image_index, number): (tile.side, tile.side)}
-        parts.append(dataclasses.replace(part, tile=np.full(per_tile, number), grid_hw=grid_hw))
+        parts.append(grid_layout(span, boxes, rows=tile.side, columns=tile.side, image_index=image_index, tile=number))
     return join_layouts(parts)
 
 
@@ -140,7 +144,9 @@ def _windows(grid: tuple[int, int]) -> list[tuple[int, tuple[int, int], tuple[in
     return [*((number, divmod(number, columns), grid) for number in range(rows * columns)), whole]
 
 
-def _tile_grids(image_processor: Any, sizes_hw: list[tuple[int, int]], *, num_tiles: int) -> list[tuple[int, int]]:
+def _tile_grids(
+    model_type: str, image_processor: Any, sizes_hw: list[tuple[int, int]], *, num_tiles: int
+) -> list[tuple[int, int]]:
     """Give rows and columns of tiles per picture, from the function by which the processor chose them.
 
     Whether pictures were cut at all shows in the number of tiles that came out: the processor's defaults overrule
@@ -149,12 +155,7 @@ def _tile_grids(image_processor: Any, sizes_hw: list[tuple[int, int]], *, num_ti
     Raises:
         UnsupportedModelError: If the image processor is unknown, or made another number of tiles.
     """
-    name = type(image_processor).__name__.removesuffix("Fast").removesuffix("Pil")
-    if name not in _IMAGE_PROCESSORS:
-        raise UnsupportedModelError(
-            f"Unknown image processor in a tiling model: {name}; expected one of {', '.join(_IMAGE_PROCESSORS)}. "
-            "How it cuts pictures is not known."
-        )
+    known_image_processor(model_type, image_processor, known=_IMAGE_PROCESSORS)
     choose: Any = vars(sys.modules[type(image_processor).__module__])["get_optimal_tiled_canvas"]
     size, fewest, most = image_processor.size, image_processor.min_patches, image_processor.max_patches
     canvases = [choose(size_hw, (size.height, size.width), fewest, most) for size_hw in sizes_hw]

@@ -11,7 +11,13 @@ from transformers.image_transforms import get_resize_output_image_size
 
 from headimpact.core.errors import UnsupportedModelError
 from headimpact.core.shapes import TokenBoxes
-from headimpact.models.family import ImageSizes, ModelFamily, image_token_positions, refuse_unfilled_grid
+from headimpact.models.family import (
+    ImageSizes,
+    ModelFamily,
+    image_token_positions,
+    known_image_processor,
+    refuse_unfilled_grid,
+)
 from headimpact.models.image_tokens import ImageTokenLayout, grid_layout, join_layouts
 from headimpact.models.patch_grid import grid_boxes
 
@@ -132,12 +138,7 @@ def _boxes(image_processor: Any, size_hw: tuple[int, int], *, shape: tuple[int, 
     Raises:
         UnsupportedModelError: If the image processor is unknown.
     """
-    name = type(image_processor).__name__.removesuffix("Fast").removesuffix("Pil")
-    if name not in _IMAGE_PROCESSORS:
-        raise UnsupportedModelError(
-            f"Unknown image processor in a 'llava' model: {name}; expected one of {', '.join(_IMAGE_PROCESSORS)}. "
-            "How it crops pictures is not known."
-        )
+    name = known_image_processor("llava", image_processor, known=_IMAGE_PROCESSORS)
     padded = bool(getattr(image_processor, "do_pad", False)) and name == "LlavaImageProcessor"
     side = max(size_hw)
     plane_hw, start_yx = _window(image_processor, (side, side) if padded else size_hw, shape=shape)

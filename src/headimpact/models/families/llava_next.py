@@ -13,7 +13,13 @@ from transformers.models.llava_next.modeling_llava_next import unpad_image
 
 from headimpact.core.errors import UnsupportedModelError
 from headimpact.models.families.llava import merged_embeddings
-from headimpact.models.family import ImageSizes, ModelFamily, image_token_positions, refuse_unfilled_grid
+from headimpact.models.family import (
+    ImageSizes,
+    ModelFamily,
+    image_token_positions,
+    known_image_processor,
+    refuse_unfilled_grid,
+)
 from headimpact.models.image_tokens import ImageTokenLayout, join_layouts
 from headimpact.models.tiled_grid import Tile, TokenGrid
 
@@ -92,12 +98,7 @@ def read_tile(config: PretrainedConfig, image_processor: Any, inputs: Mapping[st
             "model: expected 'clip_vision_model' with 'default', or 'siglip_vision_model' with 'full'. Where other "
             "features lie in a picture is not known."
         )
-    name = type(image_processor).__name__.removesuffix("Fast").removesuffix("Pil")
-    if name not in _IMAGE_PROCESSORS:
-        raise UnsupportedModelError(
-            f"Unknown image processor in a {model_type!r} model: {name}; expected one of "
-            f"{', '.join(_IMAGE_PROCESSORS)}. How it cuts pictures into tiles is not known."
-        )
+    known_image_processor(model_type, image_processor, known=_IMAGE_PROCESSORS)
     size, crop = image_processor.size, image_processor.crop_size
     settings = (size.shortest_edge,) if size.shortest_edge else (size.height, size.width)
     if crop is not None and crop.height:

@@ -6,7 +6,13 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from headimpact.core.errors import UnsupportedModelError
-from headimpact.models.family import ImageSizes, ModelFamily, image_token_positions, refuse_unfilled_grid
+from headimpact.models.family import (
+    ImageSizes,
+    ModelFamily,
+    image_token_positions,
+    known_image_processor,
+    refuse_unfilled_grid,
+)
 from headimpact.models.image_tokens import ImageTokenLayout, grid_layout, join_layouts
 from headimpact.models.patch_grid import grid_boxes
 
@@ -103,12 +109,7 @@ def whole_picture_shape(
             f"Unknown vision tower in a {config.model_type!r} model: {tower!r}; expected 'siglip_vision_model'. Where "
             "this tower's patches lie in a picture is not known."
         )
-    name = type(image_processor).__name__.removesuffix("Fast").removesuffix("Pil")
-    if name != known:
-        raise UnsupportedModelError(
-            f"Unknown image processor in a {config.model_type!r} model: {name}; expected {known}. How it crops "
-            "pictures is not known."
-        )
+    known_image_processor(str(config.model_type), image_processor, known=(known,))
     height, width = (int(side) for side in inputs["pixel_values"].shape[-2:])
     size = image_processor.size
     others = [step for step in ("do_center_crop", "do_pad") if getattr(image_processor, step, False)]

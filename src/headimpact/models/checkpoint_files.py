@@ -1,0 +1,94 @@
+"""Reads a checkpoint's config and weights, with one line where that fails; none of its code is run, no pickle read."""
+
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+
+from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
+
+_EXPECTED = "Expected safetensors files that fit config.json."
+
+
+def read_config(source: str, revision: str | None) -> PretrainedConfig:
+    """Read `config.json`.
+
+    Args:
+        source: Folder or hub id.
+        revision: Revision on the hub, or None.
+
+    Raises:
+        DataFormatError: If it cannot be read.
+        UnsupportedModelError: If transformers does not know its type.
+    """
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(source, revision=revision or "main")
+    except OSError as error:
+        raise DataFormatError(cannot_load("config.json", source, error)) from error
+    except (ValueError, KeyError) as error:
+        raise UnsupportedModelError(cannot_load("config.json", source, error)) from error
+    return config
+
+
+def read_weights(
+    model_class: Any,
+    source: str,
+    *,
+    revision: str | None,
+    dtype: torch.dtype | str,
+    attn_implementation: str | None = None,
+) -> PreTrainedModel:
+    """Read a model from safetensors files, refusing a checkpoint that leaves some weights to chance.
+
+    Args:
+        model_class: Class of transformers with `from_pretrained`.
+        source: Folder or hub id.
+        revision: Revision on the hub, or None.
+        dtype: Number format, or `auto` for the checkpoint's own.
+        attn_implementation: As in transformers; None takes its default.
+
+    Returns:
+        The model, on the CPU.
+
+    Raises:
+        DataFormatError: If weights are missing or broken.
+        OptionError: If the attention implementation is not to be had.
+    """
+    try:
+        model, info = model_class.from_pretrained(
+            source,
+            revision=revision or "main",
+            dtype=dtype,
+            attn_implementation=attn_implementation,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except ImportError as error:
+        raise OptionError(f"Attention implementation {attn_implementation!r} is not to be had here: {error}") from error
+    except (OSError, SafetensorError) as error:
+        raise DataFormatError(f"{cannot_load('weights', source, error)} {_EXPECTED}") from error
+    except (ValueError, RuntimeError, KeyError) as error:
+        if attn_implementation is not None and attn_implementation in str(error):
+            raise OptionError(cannot_load(f"with attention {attn_implementation!r}", source, error)) from error
+        raise DataFormatError(f"{cannot_load('weights', source, error)} {_EXPECTED}") from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise DataFormatError(
+            f"Weights missing in {source!r}: {len(missing)}, first {missing[0]!r}. They would be random; expected all "
+            "of them in the checkpoint's safetensors files."
+        )
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def cannot_load(what: str, source: str, error: BaseException) -> str:
+    """Say what could not be loaded, on one line that ends in a full stop.
+
+    Args:
+        what: File or part.
+        source: Folder or hub id.
+        error: What went wrong.
+    """
+    reason = " ".join(str(error).split())[:400] or type(error).__name__
+    return f"Cannot load {what} of {source!r}: {reason.removesuffix('.')}."
