@@ -94,7 +94,7 @@ class TestRefusals:
 
     def test_another_image_processor(self, tiny_model):
         other = tiny_model("llava-clip").processor.image_processor
-        with pytest.raises(UnsupportedModelError, match="CLIPImageProcessor; expected SiglipImageProcessor"):
+        with pytest.raises(UnsupportedModelError, match="CLIPImageProcessor; expected one of SiglipImageProcessor"):
             layouts_of(tiny_model("paligemma"), image_processor=other)
 
     @pytest.mark.parametrize(
