@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from headimpact.core.errors import UnsupportedModelError
 from headimpact.models.prompts import encode
 from tests.contracts.image_oracle import (
     SHAPES_HW,
@@ -34,6 +35,25 @@ class TestPositions:
         for row, (changed, layout) in enumerate(zip(changes, batch.layouts, strict=True)):
             assert changed == layout.positions.tolist()
             assert set(layout.image_index.tolist()) == set(range(len(rows[row])))
+
+    @pytest.mark.parametrize("side", ["left", "right"])
+    def test_pictures_stand_where_the_prompt_marks_them(self, loaded, name, side):
+        rows = [[picture((60, 90)), picture((100, 50), seed=1)], [picture((64, 64), seed=2)]]
+        prompts = ["Look at <image>, then at <image>: what differs?", "What is in <image>?"]
+        if not TINY_MODELS[name].interleaves:
+            with pytest.raises(UnsupportedModelError, match="without text between them"):
+                encode(loaded, rows, prompts, padding_side=side)
+            return
+        batch = encode(loaded, rows, prompts, padding_side=side)
+        changes = changed_positions(loaded, batch, TINY_MODELS[name])
+        for changed, layout in zip(changes, batch.layouts, strict=True):
+            assert changed == layout.positions.tolist()
+        layout = batch.layouts[0]
+        first, second = (layout.of_image(index).positions for index in (0, 1))
+        assert first.max() + len("then") < second.min(), "text stands between the pictures"
+        plain = encode(loaded, rows, ["What?"] * 2, padding_side=side).layouts[0]
+        np.testing.assert_array_equal(layout.boxes, plain.boxes)
+        assert layout.grid_hw == plain.grid_hw
 
     @pytest.mark.parametrize("size_hw", SHAPES_HW, ids=lambda size: "x".join(map(str, size)))
     def test_grids_are_filled_and_inside_the_picture(self, loaded, size_hw):

@@ -16,7 +16,8 @@ from headimpact.models.batching import BatchSize
 from headimpact.models.loading import LoadedModel, load_model
 from headimpact.scoring.sample_scores import PictureScores
 from headimpact.workflows.api import read_dataset
-from headimpact.workflows.head_measurement import DonorMasks, MeasurementOptions, measure_pictures
+from headimpact.workflows.head_measurement import DonorMasks, measure_pictures
+from headimpact.workflows.measurement_options import MeasurementOptions
 
 PROMPT = "Describe the main object."
 TEXTS = (("a red circle",), ("the large square near the top", "blue"), ("a red square on a blue background",))

@@ -39,8 +39,10 @@ TINY_MODELS: Mapping[str, TinyModel] = {
     "qwen3_5-interleaved": TinyModel(save=qwen3_5.save_qwen3_5_interleaved),
     "glm4v": TinyModel(save=glm4v.save_glm4v),
     "glm46v": TinyModel(save=glm4v.save_glm46v),
-    "mllama": TinyModel(save=mllama.save_mllama, mixing=("self_attn.o_proj",), class_tokens=True),
-    "mllama-pair": TinyModel(save=mllama.save_mllama_pair, mixing=("self_attn.o_proj",), class_tokens=True),
+    "mllama": TinyModel(save=mllama.save_mllama, mixing=("self_attn.o_proj",), class_tokens=True, interleaves=False),
+    "mllama-pair": TinyModel(
+        save=mllama.save_mllama_pair, mixing=("self_attn.o_proj",), class_tokens=True, interleaves=False
+    ),
     "idefics3": TinyModel(save=idefics3.save_idefics3, filter_reach=4, drops_empty_tiles=True),
     "idefics3-whole": TinyModel(save=idefics3.save_idefics3_whole, filter_reach=4, drops_empty_tiles=True),
     "smolvlm": TinyModel(save=idefics3.save_smolvlm, filter_reach=4, drops_empty_tiles=True),

@@ -21,6 +21,7 @@ class TinyModel:
             tiles of them that have no tokens.
         class_tokens: Whether class tokens stay among the image keys: they see the whole picture and have no place,
             so where image features are is looked up without mixing.
+        interleaves: Whether an answer sees pictures that have text between them.
     """
 
     save: Callable[[Path], None]
@@ -31,3 +32,4 @@ class TinyModel:
     tokens_per_pixel: int = 1
     drops_empty_tiles: bool = False
     class_tokens: bool = False
+    interleaves: bool = True

@@ -32,6 +32,20 @@ Refusals = Callable[[PretrainedConfig], Mapping[str, str]]
 LanguageInputsFunction = Callable[[nn.Module, Mapping[str, Any]], dict[str, torch.Tensor]]
 """(backbone, inputs) -> what the backbone needs to run without pictures."""
 
+ContinuedInputs = Callable[[nn.Module, Mapping[str, Any]], dict[str, torch.Tensor]]
+"""(backbone, tokens behind a prompt and the mask of both) -> what else the backbone needs to continue from it."""
+
+
+def nothing_more(backbone: nn.Module, inputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Continue from a prompt with tokens and mask alone: positions go on counting.
+
+    Args:
+        backbone: Not needed.
+        inputs: Not needed.
+    """
+    del backbone, inputs
+    return {}
+
 
 def _no_refusals(config: PretrainedConfig) -> Mapping[str, str]:
     """Refuse no attention implementation."""
@@ -49,6 +63,8 @@ class ModelFamily:
         image_token_layouts: Finds every image token of a processed batch and its place in the picture.
         language_inputs: Puts image features into the embeddings, so that the decoder runs without the tower; None
             where more than embeddings and a mask enters the decoder.
+        continued_inputs: Gives what a forward pass needs to continue from a prompt that ran once; None where a
+            response changes what the prompt leaves, or where that is more than keys and values.
         attention_path: Dotted name of a decoder layer's attention module, `{layer_idx}` for the layer, as in
             `model.named_modules()`.
         backbone_path: Dotted name of the part that gives hidden states without logits.
@@ -64,6 +80,7 @@ class ModelFamily:
     grid_rule: str
     image_token_layouts: LayoutFunction
     language_inputs: LanguageInputsFunction | None = None
+    continued_inputs: ContinuedInputs | None = None
     attention_path: str = "model.language_model.layers.{layer_idx}.self_attn"
     backbone_path: str = "model"
     tiles: str = ""

@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from jinja2 import TemplateError
 from PIL.Image import Image
 from transformers import BatchFeature
 
 from headimpact.core.errors import DataFormatError, UnsupportedModelError
+from headimpact.models.chats import PICTURE, RenderedChat, render_chat
 from headimpact.models.image_tokens import ImageTokenLayout
 from headimpact.models.loading import LoadedModel
 from headimpact.models.response_spans import IGNORED_LABEL, ResponseSpan, find_response_span
-
-_MARKER = "RESPONSEGOESHERE"
-"""Stands in for the response while the template is rendered; plain letters, so that no filter changes it."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,26 +35,6 @@ class EncodedBatch:
     labels: torch.Tensor | None
 
 
-@dataclasses.dataclass(frozen=True)
-class RenderedChat:
-    """A chat as text, cut around the response.
-
-    Attributes:
-        head: Everything before the response's text.
-        response: The response's text, without space around it; empty where the model is to write it.
-        tail: Everything after it, an end token at least; empty where the model is to write the response.
-    """
-
-    head: str
-    response: str
-    tail: str
-
-    @property
-    def text(self) -> str:
-        """The whole chat."""
-        return self.head + self.response + self.tail
-
-
 def encode(
     loaded: LoadedModel,
     images: Sequence[Image | Sequence[Image]],
@@ -73,8 +50,8 @@ def encode(
 
     Args:
         loaded: Model and processor.
-        images: Upright RGB pictures, one or several per row; they come before the prompt.
-        prompts: What the user asks, one per row.
+        images: Upright RGB pictures, one or several per row.
+        prompts: What the user asks, one per row; `<image>` marks a picture's place, without marks pictures come first.
         responses: What the model is taken to answer, one per row; None ends the rows where it would begin.
         padding_side: Where shorter rows are filled up; `left` for generation.
 
@@ -89,12 +66,38 @@ def encode(
             or the image tokens do not fill the family's grid.
     """
     pictures = [[entry] if isinstance(entry, Image) else list(entry) for entry in images]
-    _check_rows(loaded.processor, pictures, prompts, responses)
+    check_rows(loaded.processor, pictures, prompts, responses)
     answers: Sequence[str | None] = responses if responses is not None else [None] * len(prompts)
     chats = [
         render_chat(loaded, prompt, response=answer, num_images=len(row))
         for prompt, answer, row in zip(prompts, answers, pictures, strict=True)
     ]
+    return encode_chats(loaded, chats, pictures, padding_side=padding_side)
+
+
+def encode_chats(
+    loaded: LoadedModel,
+    chats: Sequence[RenderedChat],
+    pictures: Sequence[Sequence[Image]],
+    *,
+    padding_side: Literal["left", "right"],
+) -> EncodedBatch:
+    """Encode chats that are laid out already, all with a response or all without.
+
+    Args:
+        loaded: Model and processor.
+        chats: One per row.
+        pictures: The pictures of each row.
+        padding_side: Where shorter rows are filled up.
+
+    Returns:
+        The batch.
+
+    Raises:
+        DataFormatError: If a picture cannot be processed, a row is longer than the model's positions, or a response's
+            tokens cannot be told from the template's.
+        UnsupportedModelError: If the tokenizer gives no offsets, or the image tokens do not fill the family's grid.
+    """
     inputs = _process(loaded, chats, pictures, padding_side)
     offsets = inputs.pop("offset_mapping")
     sizes_hw = [[(picture.height, picture.width) for picture in row] for row in pictures]
@@ -103,7 +106,7 @@ def encode(
         find_response_span(loaded.processor.tokenizer, ids, row_offsets, response=chat.response, tail=chat.tail)
         for ids, row_offsets, chat in zip(inputs["input_ids"], offsets, chats, strict=True)
     ]
-    labels = None if responses is None else _labels(inputs["input_ids"], spans)
+    labels = _labels(inputs["input_ids"], spans) if chats[0].response else None
     return EncodedBatch(
         inputs=inputs.to(loaded.device, dtype=loaded.dtype),
         response_spans=tuple((span.start, span.end) for span in spans),
@@ -112,50 +115,48 @@ def encode(
     )
 
 
-def render_chat(loaded: LoadedModel, prompt: str, *, response: str | None, num_images: int) -> RenderedChat:
-    """Lay out one exchange by the checkpoint's chat template.
+def begins_with_special_tokens(tokenizer: Any, chat: RenderedChat) -> bool:
+    """Say whether the tokenizer is to add its first token: not where the template wrote it.
 
     Args:
-        loaded: Model and processor.
-        prompt: What the user asks.
-        response: What the model is taken to answer, or None to end where it would begin.
-        num_images: Pictures before the prompt.
+        tokenizer: The processor's tokenizer.
+        chat: Any chat of the batch.
+    """
+    return not (tokenizer.bos_token and chat.head.startswith(tokenizer.bos_token))
 
-    Returns:
-        The text, cut around the response. Space around the response is the template's, not its own.
+
+def refuse_long_rows(loaded: LoadedModel, length: int) -> None:
+    """Refuse rows longer than the model's positions.
+
+    Args:
+        loaded: The model.
+        length: Tokens of the longest row, the picture's counted.
 
     Raises:
-        UnsupportedModelError: If no form of the template shows a place for every picture, or the response
-            does not come through the template unchanged.
+        DataFormatError: If they are.
     """
-    for content_style in ("parts", "text"):
-        rendered = _render(loaded, prompt, style=content_style, num_images=num_images, answered=response is not None)
-        if rendered is not None and rendered.count(loaded.processor.image_token) == num_images:
-            break
-    else:
-        raise UnsupportedModelError(
-            f"Image placeholder not found: the chat template of {loaded.name!r} does not show "
-            f"{loaded.processor.image_token!r} {num_images} times for {num_images} pictures. Check chat_template.jinja "
-            "beside the checkpoint."
+    limit = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)
+    if limit is not None and length > limit:
+        raise DataFormatError(
+            f"Row too long: {length} tokens with the picture's; the model has {limit} positions. "
+            "Shorten prompt or response, or make pictures smaller; nothing is truncated."
         )
-    if response is None:
-        return RenderedChat(rendered, "", "")
-    head, found, tail = rendered.partition(_MARKER)
-    if not found:
-        raise UnsupportedModelError(
-            f"Response not found: the chat template of {loaded.name!r} drops or changes what the assistant says. "
-            "Check chat_template.jinja beside the checkpoint."
-        )
-    return RenderedChat(head, response.strip(), _ended(loaded.processor.tokenizer, tail))
 
 
-def _check_rows(
-    processor: Any, pictures: list[list[Image]], prompts: Sequence[str], responses: Sequence[str] | None
+def check_rows(
+    processor: Any, pictures: Sequence[Sequence[Image]], prompts: Sequence[str], responses: Sequence[str] | None
 ) -> None:
     """Refuse rows that do not belong together and texts that would be read as something else.
 
+    Args:
+        processor: The checkpoint's processor.
+        pictures: The pictures of each row.
+        prompts: One per row.
+        responses: One per row, or None.
+
     Raises:
-        DataFormatError: If they do.
+        DataFormatError: If rows differ in number or have no picture, a text holds the image token, or a response is
+            empty.
     """
     counts = {len(pictures), len(prompts), len(prompts if responses is None else responses)}
     if len(counts) != 1 or not pictures:
@@ -165,11 +166,11 @@ def _check_rows(
         )
     if not all(pictures):
         raise DataFormatError("A row has no picture. Expected at least one per prompt.")
-    for text in [*prompts, *(responses or ())]:
+    for text in [*(prompt.replace(PICTURE, "") for prompt in prompts), *(responses or ())]:
         if processor.image_token in text:
             raise DataFormatError(
-                f"Text holds the image token {processor.image_token!r}: {text[:60]!r}. Remove it; pictures are placed "
-                "by the chat template."
+                f"Text holds the image token {processor.image_token!r}: {text[:60]!r}. Remove it; mark a "
+                f"picture's place in a prompt by {PICTURE}."
             )
     for row, response in enumerate(responses or ()):
         if not response.strip():
@@ -178,57 +179,8 @@ def _check_rows(
             )
 
 
-def _render(loaded: LoadedModel, prompt: str, *, style: str, num_images: int, answered: bool) -> str | None:
-    """Render through the template in one content style; None where the template does not take it."""
-    processor = loaded.processor
-    template = processor.chat_template or processor.tokenizer.chat_template
-    if template is None:
-        return _render_plain(loaded, prompt, num_images=num_images, answered=answered)
-    content: Any = [{"type": "image"}] * num_images + [{"type": "text", "text": prompt}]
-    answer: Any = [{"type": "text", "text": _MARKER}]
-    if style == "text":
-        content, answer = "\n".join([processor.image_token] * num_images + [prompt]), _MARKER
-    messages = [{"role": "user", "content": content}]
-    if answered:
-        messages.append({"role": "assistant", "content": answer})
-    try:
-        return str(
-            processor.apply_chat_template(
-                messages, chat_template=template, tokenize=False, add_generation_prompt=not answered
-            )
-        )
-    except (TemplateError, TypeError, ValueError):
-        return None
-
-
-def _render_plain(loaded: LoadedModel, prompt: str, *, num_images: int, answered: bool) -> str:
-    """Lay out the exchange for a checkpoint without a chat template, where the family has a known form.
-
-    Raises:
-        UnsupportedModelError: If the family has none.
-    """
-    if loaded.family.plain_template is None:
-        raise UnsupportedModelError(
-            f"No chat template: {loaded.name!r} brings none, and {loaded.family.model_type!r} has no form to fall "
-            "back on. Add the original checkpoint's chat_template.jinja to the folder."
-        )
-    template = loaded.family.plain_template
-    between = template.partition("{image}")[2].partition("{prompt}")[0]
-    image = between.join([loaded.processor.image_token] * num_images)
-    text = template.replace("{image}", image).replace("{prompt}", prompt)
-    return f"{text}{'' if template[-1].isspace() else ' '}{_MARKER}" if answered else text
-
-
-def _ended(tokenizer: Any, tail: str) -> str:
-    """Add the end token where the template leaves it out: the model must learn to stop."""
-    ids = tokenizer(tail, add_special_tokens=False)["input_ids"] if tail else []
-    if set(ids) & set(tokenizer.all_special_ids):
-        return tail
-    return tail + str(tokenizer.eos_token or "")
-
-
 def _process(
-    loaded: LoadedModel, chats: Sequence[RenderedChat], pictures: list[list[Image]], padding_side: str
+    loaded: LoadedModel, chats: Sequence[RenderedChat], pictures: Sequence[Sequence[Image]], padding_side: str
 ) -> BatchFeature:
     """Run the processor, never truncating.
 
@@ -242,16 +194,15 @@ def _process(
             f"Tokenizer gives no offsets: {type(tokenizer).__name__} of {loaded.name!r} is not a fast tokenizer, so a "
             "response's tokens cannot be placed. Expected tokenizer.json beside the checkpoint."
         )
-    bos = tokenizer.bos_token
     texts = _texts(loaded.processor, chats)
     try:
         inputs: BatchFeature = loaded.processor(
             **texts,
-            images=pictures,
+            images=[list(row) for row in pictures],
             padding=True,
             padding_side=padding_side,
             truncation=False,
-            add_special_tokens=not (bos and chats[0].head.startswith(bos)),
+            add_special_tokens=begins_with_special_tokens(tokenizer, chats[0]),
             return_offsets_mapping=True,
             return_tensors="pt",
         )
@@ -263,12 +214,7 @@ def _process(
     if "suffix" in texts:
         _join_offsets(inputs)
     inputs.pop("labels", None)  # a processor that takes the response apart gives its own
-    limit = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)
-    if limit is not None and inputs["input_ids"].shape[1] > limit:
-        raise DataFormatError(
-            f"Row too long: {inputs['input_ids'].shape[1]} tokens with the picture's; the model has {limit} positions. "
-            "Shorten prompt or response, or make pictures smaller; nothing is truncated."
-        )
+    refuse_long_rows(loaded, inputs["input_ids"].shape[1])
     return inputs
 
 

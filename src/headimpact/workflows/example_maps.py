@@ -8,7 +8,8 @@ import numpy as np
 from headimpact.data.sample import Sample
 from headimpact.models.loading import LoadedModel
 from headimpact.report.examples import ExamplePicture, make_thumbnail, write_examples
-from headimpact.workflows.head_measurement import MeasurementOptions, capture_responses
+from headimpact.workflows.captured_samples import capture_responses
+from headimpact.workflows.measurement_options import MeasurementOptions
 
 
 def write_examples_of(

@@ -1,75 +1,34 @@
-"""Where pictures, model, attention and masks meet: one forward pass gives every head's score for every mask."""
+"""Every head's score of a picture, against the picture's own mask and the donors'."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Literal, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from headimpact.attention.capture import capture_attention
-from headimpact.attention.queries import response_rows
 from headimpact.attention.self_check import CaptureCheck, check_capture
-from headimpact.core.errors import OptionError
-from headimpact.core.registry import unknown_name_message
 from headimpact.data.masks import resize_to_plane
 from headimpact.data.sample import Sample
 from headimpact.models.batching import BatchSize, run_in_batches
-from headimpact.models.forward import run_backbone
-from headimpact.models.image_tokens import VIEWS, WHOLE_PICTURE, ImageTokenLayout
+from headimpact.models.image_tokens import WHOLE_PICTURE, ImageTokenLayout
 from headimpact.models.loading import LoadedModel
 from headimpact.models.patch_grid import mask_coverage
 from headimpact.models.prompts import EncodedBatch, encode
+from headimpact.models.shared_prompts import SharedPrompts, encode_shared, shares_prompts
 from headimpact.scoring.donors import DonorPlan, plan_donors
-from headimpact.scoring.head_impact import RULES, head_impact, skip_reasons
+from headimpact.scoring.head_impact import head_impact, skip_reasons
 from headimpact.scoring.sample_scores import PictureScores
+from headimpact.workflows.captured_samples import CapturedSample, run_capture, run_shared_capture
+from headimpact.workflows.measurement_options import MeasurementOptions
 
-ROW_CONVENTIONS = ("predicting", "at")
-ROW_REDUCTIONS = ("mean", "max")
+_Group = tuple[int, tuple[str, ...]]
+"""Which picture, and the responses that go through the model with it."""
+
 BASELINES = ("uniform", "centre")
 """Maps that need no model: equal attention everywhere, and attention that falls with distance to the middle."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MeasurementOptions:
-    """How attention becomes a number; every choice that the method leaves open.
-
-    Attributes:
-        binarization: Rule that turns attention into a predicted region.
-        k: Factor of the rule `mean`.
-        quantile: Quantile of the rule `quantile`.
-        rows: Whether the row that predicts a response token speaks for it, or the row at it.
-        row_reduction: How rows are put together.
-        view: Which tokens count where a picture enters whole and in tiles.
-    """
-
-    binarization: str = "area"
-    k: float = 1.0
-    quantile: float = 0.8
-    rows: str = "predicting"
-    row_reduction: Literal["mean", "max"] = "mean"
-    view: str = "all"
-
-    def __post_init__(self) -> None:
-        """Refuse unknown names and numbers out of range before a model loads.
-
-        Raises:
-            OptionError: If a name is none of those known, or a number is out of range.
-        """
-        for kind, value, known in (
-            ("binarization", self.binarization, RULES),
-            ("rows", self.rows, ROW_CONVENTIONS),
-            ("row-reduction", self.row_reduction, ROW_REDUCTIONS),
-            ("view", self.view, VIEWS),
-        ):
-            if value not in known:
-                raise OptionError(unknown_name_message(f"--{kind}", value, known))
-        if not self.k > 0:
-            raise OptionError(f"--binarization-k is {self.k}; expected a number above 0, such as 1.0.")
-        if not 0 < self.quantile < 1:
-            raise OptionError(f"--binarization-quantile is {self.quantile}; expected a number in (0, 1), such as 0.8.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,41 +67,6 @@ class DonorMasks:
         return mask_coverage(np.stack([self.planes[donor] for donor in donors]), layout.boxes)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class CapturedSample:
-    """Attention of one response beside its geometry.
-
-    Attributes:
-        maps: Attention to the image tokens, `[layers, heads, image_tokens]`.
-        sees_image: Whether a head's rows see an image token, `[layers, heads]`.
-        layout: The image tokens of the chosen view.
-        layer_indices: Which layers these are: all, or those whose attention takes the image in.
-        num_layers: Layers of the language model.
-    """
-
-    maps: Float[Tensor, "layers heads image_tokens"]
-    sees_image: Bool[Tensor, "layers heads"]
-    layout: ImageTokenLayout
-    layer_indices: tuple[int, ...]
-    num_layers: int
-
-    def on_all_layers(self, values: np.ndarray, *, axis: int, fill: float) -> np.ndarray:
-        """Put values of the captured layers at their place among all layers.
-
-        Args:
-            values: One entry per captured layer along `axis`.
-            axis: Which axis is that of layers.
-            fill: What layers without attention to the picture get.
-        """
-        if len(self.layer_indices) == self.num_layers:
-            return values
-        shape = list(values.shape)
-        shape[axis] = self.num_layers
-        whole = np.full(shape, fill, dtype=values.dtype)
-        whole[(slice(None),) * axis + (list(self.layer_indices),)] = values
-        return whole
-
-
 def measure_pictures(
     loaded: LoadedModel,
     samples: Sequence[Sample],
@@ -162,31 +86,43 @@ def measure_pictures(
         prompt: What is asked about every picture.
         donors: Other pictures' masks.
         options: How attention becomes a number.
-        batch_size: Responses per forward pass; shrinks where memory runs out.
+        batch_size: Rows per forward pass; shrinks where memory runs out. Responses of one picture share a row's
+            picture and prompt where the family allows.
 
     Returns:
         Per picture, in order, its scores, or the reason why it says nothing.
     """
-    flat = [(place, text) for place, texts in enumerate(responses) for text in texts]
+    sharing = shares_prompts(loaded) and any(len(texts) > 1 for texts in responses)
+    groups = [
+        (place, group)
+        for place, texts in enumerate(responses)
+        for group in ([tuple(texts)] if sharing else [(text,) for text in texts])
+    ]
     gathered: list[list[PictureScores | str]] = [[] for _ in samples]
 
-    def prepare(batch: Sequence[tuple[int, str]]) -> tuple[Sequence[tuple[int, str]], EncodedBatch]:
-        images = [samples[place].load_image() for place, _ in batch]
-        texts = [text for _, text in batch]
-        return batch, encode(loaded, images, [prompt] * len(batch), texts, padding_side="right")
+    def prepare(batch: Sequence[_Group]) -> tuple[Sequence[_Group], EncodedBatch | SharedPrompts]:
+        images, prompts = [samples[place].load_image() for place, _ in batch], [prompt] * len(batch)
+        if sharing:
+            return batch, encode_shared(loaded, images, prompts, [texts for _, texts in batch])
+        return batch, encode(loaded, images, prompts, [texts[0] for _, texts in batch], padding_side="right")
 
-    def run(prepared: tuple[Sequence[tuple[int, str]], EncodedBatch]) -> list[PictureScores | str]:
+    def run(prepared: tuple[Sequence[_Group], EncodedBatch | SharedPrompts]) -> list[list[PictureScores | str]]:
         batch, encoded = prepared
-        captured = run_capture(loaded, encoded, options)
-        return [
-            measure_capture(samples[place], capture, donors, options)
-            for (place, _), capture in zip(batch, captured, strict=True)
-        ]
+        found: list[list[PictureScores | str]] = [[] for _ in batch]
+        if isinstance(encoded, SharedPrompts):
+            captures: Iterable[list[CapturedSample]] = run_shared_capture(loaded, encoded, options)
+        else:
+            captures = [run_capture(loaded, encoded, options)]
+        for captured in captures:
+            for (place, texts), capture, scores in zip(batch, captured, found, strict=True):
+                if len(scores) < len(texts):
+                    scores.append(measure_capture(samples[place], capture, donors, options))
+        return found
 
     has_own_device = loaded.device.type != "cpu"
-    measured = run_in_batches(flat, prepare=prepare, run=run, size=batch_size, overlap=has_own_device)
-    for (place, _), found in zip(flat, measured, strict=True):
-        gathered[place].append(found)
+    measured = run_in_batches(groups, prepare=prepare, run=run, size=batch_size, overlap=has_own_device)
+    for (place, _), found in zip(groups, measured, strict=True):
+        gathered[place] += found
     return [_average(parts) for parts in gathered]
 
 
@@ -206,59 +142,6 @@ def check_on_sample(loaded: LoadedModel, sample: Sample, response: str, *, promp
         RunFailedError: If capture changes the outputs, or captured rows are not eager's.
     """
     return check_capture(loaded, encode(loaded, [sample.load_image()], [prompt], [response]))
-
-
-def capture_responses(
-    loaded: LoadedModel,
-    samples: Sequence[Sample],
-    responses: Sequence[str],
-    *,
-    prompt: str,
-    options: MeasurementOptions,
-) -> list[CapturedSample]:
-    """Run one batch without logits and keep what the response rows give to the image tokens.
-
-    Args:
-        loaded: The model.
-        samples: One picture per row.
-        responses: One response per row.
-        prompt: What is asked.
-        options: Which rows and which view.
-
-    Returns:
-        One capture per row; maps are float32 on the model's device.
-    """
-    encoded = encode(
-        loaded, [sample.load_image() for sample in samples], [prompt] * len(samples), responses, padding_side="right"
-    )
-    return run_capture(loaded, encoded, options)
-
-
-def run_capture(loaded: LoadedModel, encoded: EncodedBatch, options: MeasurementOptions) -> list[CapturedSample]:
-    """Run an encoded batch under capture, no further than the last captured attention: nothing behind it counts.
-
-    Args:
-        loaded: The model.
-        encoded: The batch.
-        options: Which rows look, how they are put together, and which view counts.
-
-    Returns:
-        One capture per row; maps are float32 on the model's device.
-    """
-    modules = loaded.family.attention_modules(loaded.model)
-    queries = response_rows(encoded.response_spans, options.rows)
-    layouts = [layout.view(options.view) for layout in encoded.layouts]
-    keys = [torch.as_tensor(layout.positions, dtype=torch.long) for layout in layouts]
-    with (
-        torch.inference_mode(),
-        capture_attention(modules, queries=queries, keys=keys, reduction=options.row_reduction) as captured,
-    ):
-        run_backbone(loaded, encoded.inputs, stop_after=modules[max(modules)])
-    num_layers = int(loaded.config.get_text_config().num_hidden_layers)
-    return [
-        CapturedSample(maps, sees, layout, captured.layer_indices, num_layers)
-        for maps, sees, layout in zip(captured.maps, captured.sees_image, layouts, strict=True)
-    ]
 
 
 def measure_capture(

@@ -12,7 +12,7 @@ from headimpact.workflows.configs import ScoreConfig
 
 if TYPE_CHECKING:
     from headimpact.models.loading import LoadedModel
-    from headimpact.workflows.head_measurement import MeasurementOptions
+    from headimpact.workflows.measurement_options import MeasurementOptions
 
 BASELINES = ("untrained",)
 RESPONSES = ("reference", "own")
@@ -56,7 +56,7 @@ def measurement_options(config: ScoreConfig) -> "MeasurementOptions":
     Raises:
         OptionError: If a name is none of those known, or a number is out of range.
     """
-    from headimpact.workflows.head_measurement import MeasurementOptions
+    from headimpact.workflows.measurement_options import MeasurementOptions
 
     return MeasurementOptions(
         binarization=config.binarization,

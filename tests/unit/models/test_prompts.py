@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from headimpact.core.errors import DataFormatError, UnsupportedModelError
-from headimpact.models.prompts import encode, render_chat
+from headimpact.models.chats import render_chat
+from headimpact.models.prompts import encode
 
 IMAGE = Image.new("RGB", (60, 40), "red")
 
@@ -128,6 +129,24 @@ class TestTemplates:
         ]
         assert texts == ["USER: <image>\n<image>\nWhat? ASSISTANT: red</s>", "<image><image>What?\nred<eos>"]
 
+    def test_pictures_stand_where_the_prompt_marks_them(self, tiny_model):
+        texts = [
+            render_chat(tiny_model(name), "Is <image> in <image>?", response="no", num_images=2).text
+            for name in ("llava-padded", "paligemma")
+        ]
+        assert texts == ["USER: Is <image> in <image>? ASSISTANT: no</s>", "Is <image> in <image>?\nno<eos>"]
+        chat = render_chat(tiny_model("qwen2_5_vl"), "Is <image> in <image>?", response="no", num_images=2).text
+        picture = "<|vision_start|><|image_pad|><|vision_end|>"
+        assert f"user\nIs {picture} in {picture}?<|im_end|>" in chat
+
+    def test_marks_in_contents_as_plain_text(self, tiny_model):
+        template = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '</s>' }}{% endfor %}"
+        loaded = with_template(tiny_model("llava-siglip"), template)
+        assert render_chat(loaded, "Is it <image>?", response=None, num_images=1).text.startswith(
+            "user: Is it <image>?"
+        )
+        assert render_chat(loaded, "What?", response=None, num_images=1).text.startswith("user: <image>\nWhat?")
+
     def test_without_one_and_without_a_plain_form(self, tiny_model):
         loaded = with_template(tiny_model("qwen2_5_vl"), None)
         with pytest.raises(UnsupportedModelError, match="has no form to fall back on"):
@@ -175,7 +194,7 @@ class TestTemplates:
         pytest.param([], [], None, "Rows differ in number: 0", id="no rows"),
         pytest.param([[]], ["a"], None, "A row has no picture", id="no picture"),
         pytest.param(
-            [IMAGE], ["see <image>"], None, "holds the image token '<image>': 'see <image>'", id="image token"
+            [IMAGE], ["<image> <image>"], None, r"marks 2 places for pictures \(<image>\), expected 1", id="marks"
         ),
         pytest.param([IMAGE], ["a"], ["see <image>"], "holds the image token", id="image token in a response"),
         pytest.param([IMAGE], ["a"], [" \n"], "Empty response in row 0", id="empty response"),
@@ -186,6 +205,11 @@ class TestTemplates:
 def test_refused_rows(tiny_model, images, prompts, responses, match):
     with pytest.raises(DataFormatError, match=match):
         encode(tiny_model("llava-siglip"), images, prompts, responses)
+
+
+def test_another_models_image_token_is_refused(tiny_model):
+    with pytest.raises(DataFormatError, match=r"holds the image token '<\|image_pad\|>': .* mark a picture's place"):
+        encode(tiny_model("qwen2_5_vl"), [IMAGE], ["see <|image_pad|>"])
 
 
 def test_a_picture_that_the_processor_refuses(tiny_model):

@@ -7,7 +7,7 @@ from transformers import PretrainedConfig
 
 from headimpact.models.families.internvl import tiled_layouts
 from headimpact.models.families.llava import llava_language_inputs
-from headimpact.models.family import ImageSizes, ModelFamily
+from headimpact.models.family import ImageSizes, ModelFamily, nothing_more
 from headimpact.models.image_tokens import ImageTokenLayout
 
 
@@ -39,4 +39,5 @@ FAMILY = ModelFamily(
     tiles="up to 12 tiles in the arrangement nearest to the picture's shape, then the picture as a whole",
     image_token_layouts=aya_vision_layouts,
     language_inputs=llava_language_inputs,
+    continued_inputs=nothing_more,
 )

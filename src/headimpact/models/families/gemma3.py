@@ -9,7 +9,7 @@ from transformers import PretrainedConfig
 from headimpact.core.errors import UnsupportedModelError
 from headimpact.core.shapes import TokenBoxes
 from headimpact.models.families.paligemma import FLASH_ATTENTION, whole_picture_shape
-from headimpact.models.family import ImageSizes, ModelFamily, image_token_positions, refuse_unfilled_grid
+from headimpact.models.family import ImageSizes, ModelFamily, image_token_positions, nothing_more, refuse_unfilled_grid
 from headimpact.models.image_tokens import WHOLE_PICTURE, ImageTokenLayout, grid_layout, join_layouts
 from headimpact.models.patch_grid import grid_boxes
 
@@ -158,5 +158,6 @@ FAMILY = ModelFamily(
     grid_rule="one grid of 16 x 16 tokens a picture; the picture's shape is not kept",
     tiles="off as published; with pan-and-scan, up to 4 crops along the longer side, after the picture as a whole",
     image_token_layouts=gemma3_layouts,
+    continued_inputs=nothing_more,
     refused_implementations=gemma3_refusals,
 )

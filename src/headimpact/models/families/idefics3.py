@@ -18,6 +18,7 @@ from headimpact.models.family import (
     ModelFamily,
     image_token_positions,
     known_image_processor,
+    nothing_more,
     refuse_unfilled_grid,
 )
 from headimpact.models.image_tokens import WHOLE_PICTURE, ImageTokenLayout, grid_layout, join_layouts
@@ -198,5 +199,6 @@ FAMILY = ModelFamily(
     tiles="rows x columns of tiles by shape, small pictures too, then the whole; a setting leaves only the whole",
     image_token_layouts=idefics3_layouts,
     language_inputs=idefics3_language_inputs,
+    continued_inputs=nothing_more,
     attention_path="model.text_model.layers.{layer_idx}.self_attn",
 )

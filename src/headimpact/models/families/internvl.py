@@ -16,6 +16,7 @@ from headimpact.models.family import (
     ModelFamily,
     image_token_positions,
     known_image_processor,
+    nothing_more,
     refuse_unfilled_grid,
 )
 from headimpact.models.image_tokens import WHOLE_PICTURE, ImageTokenLayout, grid_layout, join_layouts
@@ -210,4 +211,5 @@ FAMILY = ModelFamily(
     tiles="up to 12 tiles in the arrangement nearest to the picture's shape, then the picture as a whole",
     image_token_layouts=internvl_layouts,
     language_inputs=llava_language_inputs,
+    continued_inputs=nothing_more,
 )

@@ -16,6 +16,7 @@ from headimpact.models.family import (
     ModelFamily,
     image_token_positions,
     known_image_processor,
+    nothing_more,
     refuse_unfilled_grid,
 )
 from headimpact.models.image_tokens import ImageTokenLayout, grid_layout, join_layouts
@@ -197,5 +198,6 @@ FAMILY = ModelFamily(
     grid_rule="one grid a picture; centre crop, plain resize or padding to a square",
     image_token_layouts=llava_layouts,
     language_inputs=llava_language_inputs,
+    continued_inputs=nothing_more,
     plain_template="USER: {image}\n{prompt} ASSISTANT:",
 )

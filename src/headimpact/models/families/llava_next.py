@@ -18,6 +18,7 @@ from headimpact.models.family import (
     ModelFamily,
     image_token_positions,
     known_image_processor,
+    nothing_more,
     refuse_unfilled_grid,
 )
 from headimpact.models.image_tokens import ImageTokenLayout, join_layouts
@@ -269,4 +270,5 @@ FAMILY = ModelFamily(
     tiles="the arrangement, out of a list, that keeps most pixels; the picture is padded to it, padding cut off again",
     image_token_layouts=llava_next_layouts,
     language_inputs=llava_next_language_inputs,
+    continued_inputs=nothing_more,
 )

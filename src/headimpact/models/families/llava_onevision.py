@@ -17,7 +17,7 @@ from headimpact.models.families.llava_next import (
     read_tile,
     tiled_grids,
 )
-from headimpact.models.family import ImageSizes, ModelFamily
+from headimpact.models.family import ImageSizes, ModelFamily, nothing_more
 from headimpact.models.image_tokens import ImageTokenLayout
 from headimpact.models.tiled_grid import Tile, TokenGrid
 
@@ -113,4 +113,5 @@ FAMILY = ModelFamily(
     tiles="as LLaVA-NeXT, up to 6 x 6; of several pictures each enters whole, padded to a square",
     image_token_layouts=llava_onevision_layouts,
     language_inputs=llava_next_language_inputs,
+    continued_inputs=nothing_more,
 )

@@ -76,6 +76,24 @@ def qwen2_vl_language_inputs(backbone: nn.Module, inputs: Mapping[str, Any]) -> 
     return {**merged, "position_ids": position_ids}
 
 
+def qwen2_vl_continued_inputs(backbone: nn.Module, inputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Count positions on from the prompt's, whose pictures take fewer positions than tokens.
+
+    Args:
+        backbone: The model; it remembers by how many the last prompt's positions differ from its tokens.
+        inputs: Tokens behind the prompt and the mask of both.
+
+    Returns:
+        `position_ids`, the same on all three axes.
+
+    Source: transformers' `prepare_inputs_for_generation` of the same models.
+    """
+    model: Any = backbone
+    mask, count = inputs["attention_mask"], inputs["input_ids"].shape[1]
+    counted = (mask.long().cumsum(dim=-1) - 1)[:, -count:]
+    return {"position_ids": (counted + model.rope_deltas.to(mask.device)).expand(3, -1, -1)}
+
+
 def _row_layout(model_type: str, positions: Any, grids: list[tuple[int, int]]) -> ImageTokenLayout:
     """Lay one row's tokens on the grids of its pictures, in order."""
     text = " + ".join(f"{rows} x {columns}" for rows, columns in grids)
@@ -96,4 +114,5 @@ FAMILY = ModelFamily(
     grid_rule="one grid a picture in its own shape; sides rounded to multiples of 28 pixels",
     image_token_layouts=qwen2_vl_layouts,
     language_inputs=qwen2_vl_language_inputs,
+    continued_inputs=qwen2_vl_continued_inputs,
 )

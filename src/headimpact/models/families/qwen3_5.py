@@ -19,4 +19,5 @@ FAMILY = dataclasses.replace(
     model_type="qwen3_5",
     checkpoints=("Qwen/Qwen3.5-2B", "Qwen/Qwen3.5-4B"),
     grid_rule="one grid a picture in its own shape; sides rounded to multiples of 32 pixels",
+    continued_inputs=None,  # what linear attention leaves is more than keys and values
 )

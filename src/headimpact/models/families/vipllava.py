@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from headimpact.models.families.llava import llava_language_inputs, llava_layouts
-from headimpact.models.family import ImageSizes, ModelFamily
+from headimpact.models.family import ImageSizes, ModelFamily, nothing_more
 from headimpact.models.image_tokens import ImageTokenLayout
 
 
@@ -40,6 +40,7 @@ FAMILY = ModelFamily(
     grid_rule="one grid a picture; centre crop, plain resize or padding to a square",
     image_token_layouts=vipllava_layouts,
     language_inputs=llava_language_inputs,
+    continued_inputs=nothing_more,
     plain_template=(
         "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, "
         "detailed, and polite answers to the human's questions.###Human: {image}\n{prompt}###Assistant:"

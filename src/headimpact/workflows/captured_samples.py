@@ -1,0 +1,144 @@
+"""Where model, attention and image tokens meet: one forward pass gives every head's map of every picture."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from transformers import DynamicCache
+
+from headimpact.attention.capture import CapturedMaps, capture_attention
+from headimpact.attention.queries import response_rows
+from headimpact.data.sample import Sample
+from headimpact.models.forward import run_backbone
+from headimpact.models.image_tokens import ImageTokenLayout
+from headimpact.models.loading import LoadedModel
+from headimpact.models.prompts import EncodedBatch, encode
+from headimpact.models.shared_prompts import SharedPrompts, continued
+from headimpact.workflows.measurement_options import MeasurementOptions
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CapturedSample:
+    """Attention of one response beside its geometry.
+
+    Attributes:
+        maps: Attention to the image tokens, `[layers, heads, image_tokens]`.
+        sees_image: Whether a head's rows see an image token, `[layers, heads]`.
+        layout: The image tokens of the chosen view.
+        layer_indices: Which layers these are: all, or those whose attention takes the image in.
+        num_layers: Layers of the language model.
+    """
+
+    maps: Float[Tensor, "layers heads image_tokens"]
+    sees_image: Bool[Tensor, "layers heads"]
+    layout: ImageTokenLayout
+    layer_indices: tuple[int, ...]
+    num_layers: int
+
+    def on_all_layers(self, values: np.ndarray, *, axis: int, fill: float) -> np.ndarray:
+        """Put values of the captured layers at their place among all layers.
+
+        Args:
+            values: One entry per captured layer along `axis`.
+            axis: Which axis is that of layers.
+            fill: What layers without attention to the picture get.
+        """
+        if len(self.layer_indices) == self.num_layers:
+            return values
+        shape = list(values.shape)
+        shape[axis] = self.num_layers
+        whole = np.full(shape, fill, dtype=values.dtype)
+        whole[(slice(None),) * axis + (list(self.layer_indices),)] = values
+        return whole
+
+
+def capture_responses(
+    loaded: LoadedModel,
+    samples: Sequence[Sample],
+    responses: Sequence[str],
+    *,
+    prompt: str,
+    options: MeasurementOptions,
+) -> list[CapturedSample]:
+    """Run one batch without logits and keep what the response rows give to the image tokens.
+
+    Args:
+        loaded: The model.
+        samples: One picture per row.
+        responses: One response per row.
+        prompt: What is asked.
+        options: Which rows and which view.
+
+    Returns:
+        One capture per row; maps are float32 on the model's device.
+    """
+    encoded = encode(
+        loaded, [sample.load_image() for sample in samples], [prompt] * len(samples), responses, padding_side="right"
+    )
+    return run_capture(loaded, encoded, options)
+
+
+def run_capture(loaded: LoadedModel, encoded: EncodedBatch, options: MeasurementOptions) -> list[CapturedSample]:
+    """Run an encoded batch under capture, no further than the last captured attention: nothing behind it counts.
+
+    Args:
+        loaded: The model.
+        encoded: The batch.
+        options: Which rows look, how they are put together, and which view counts.
+
+    Returns:
+        One capture per row; maps are float32 on the model's device.
+    """
+    modules = loaded.family.attention_modules(loaded.model)
+    layouts = [layout.view(options.view) for layout in encoded.layouts]
+    queries, keys = response_rows(encoded.response_spans, options.rows), _positions(layouts)
+    with (
+        torch.inference_mode(),
+        capture_attention(modules, queries=queries, keys=keys, reduction=options.row_reduction) as captured,
+    ):
+        run_backbone(loaded, encoded.inputs, stop_after=modules[max(modules)])
+    return _samples(loaded, captured, layouts)
+
+
+def run_shared_capture(
+    loaded: LoadedModel, batch: SharedPrompts, options: MeasurementOptions
+) -> Iterator[list[CapturedSample]]:
+    """Run pictures and prompts once and every response after them under capture.
+
+    Args:
+        loaded: The model.
+        batch: The batch.
+        options: Which rows look, how they are put together, and which view counts.
+
+    Yields:
+        For the first response of every row, then the second, and so on, one capture per row.
+    """
+    modules = loaded.family.attention_modules(loaded.model)
+    last = modules[max(modules)]
+    layouts = [layout.view(options.view) for layout in batch.layouts]
+    keys = _positions(layouts)
+    cache = DynamicCache()
+    with torch.inference_mode():
+        run_backbone(loaded, batch.inputs, stop_after=last, cache=cache)
+        for inputs, continuation in zip(continued(loaded, batch, cache), batch.continuations, strict=True):
+            queries = response_rows(continuation.response_spans, options.rows)
+            with capture_attention(modules, queries=queries, keys=keys, reduction=options.row_reduction) as captured:
+                run_backbone(loaded, inputs, stop_after=last, cache=cache)
+            yield _samples(loaded, captured, layouts)
+
+
+def _positions(layouts: Sequence[ImageTokenLayout]) -> list[Tensor]:
+    """Give the image tokens' key positions."""
+    return [torch.as_tensor(layout.positions, dtype=torch.long) for layout in layouts]
+
+
+def _samples(loaded: LoadedModel, captured: CapturedMaps, layouts: Sequence[ImageTokenLayout]) -> list[CapturedSample]:
+    """Put each row's maps beside its geometry."""
+    num_layers = int(loaded.config.get_text_config().num_hidden_layers)
+    return [
+        CapturedSample(maps, sees, layout, captured.layer_indices, num_layers)
+        for maps, sees, layout in zip(captured.maps, captured.sees_image, layouts, strict=True)
+    ]
