@@ -23,7 +23,7 @@ from headimpact.annotation.installed import require_class, require_torchvision
 from headimpact.annotation.preparation import read_preparation
 from headimpact.core.errors import DataFormatError, HeadImpactError, UnsupportedModelError
 from headimpact.models.checkpoint_files import cannot_load, read_config, read_weights
-from headimpact.models.loading import resolve_device, resolve_dtype
+from headimpact.models.placement import resolve_device, resolve_dtype
 
 GROUNDING_TOKENS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
 """Token ids at which Grounding DINO separates phrases; transformers has them fixed, whatever the tokenizer says."""

@@ -38,6 +38,7 @@ def read_weights(
     revision: str | None,
     dtype: torch.dtype | str,
     attn_implementation: str | None = None,
+    **options: Any,
 ) -> PreTrainedModel:
     """Read a model from safetensors files, refusing a checkpoint that leaves some weights to chance.
 
@@ -47,9 +48,10 @@ def read_weights(
         revision: Revision on the hub, or None.
         dtype: Number format, or `auto` for the checkpoint's own.
         attn_implementation: As in transformers; None takes its default.
+        **options: More of `from_pretrained`: device map, quantisation.
 
     Returns:
-        The model, on the CPU.
+        The model, on the CPU unless the options say otherwise.
 
     Raises:
         DataFormatError: If weights are missing or broken.
@@ -63,9 +65,10 @@ def read_weights(
             attn_implementation=attn_implementation,
             use_safetensors=True,
             output_loading_info=True,
+            **options,
         )
     except ImportError as error:
-        raise OptionError(f"Attention implementation {attn_implementation!r} is not to be had here: {error}") from error
+        raise OptionError(cannot_load(f"with attention {attn_implementation!r}", source, error)) from error
     except (OSError, SafetensorError) as error:
         raise DataFormatError(f"{cannot_load('weights', source, error)} {_EXPECTED}") from error
     except (ValueError, RuntimeError, KeyError) as error:

@@ -12,15 +12,12 @@ import torch
 from transformers import AutoModelForImageTextToText, PretrainedConfig
 
 from headimpact.core.errors import DataFormatError, OptionError
-from headimpact.core.registry import unknown_name_message
 from headimpact.models.adapters import load_adapter
 from headimpact.models.checkpoint_files import read_config, read_weights
 from headimpact.models.checkpoints import CHECKPOINTS, checkpoint_folder
 from headimpact.models.family import ModelFamily, resolve_family
+from headimpact.models.placement import Placement, saved_quantization, spread_like
 from headimpact.models.processors import load_processor
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-"""Names of number formats that `load_model` takes besides `auto`."""
 
 SEED_LIMIT = 2**63
 
@@ -35,9 +32,10 @@ class LoadedModel:
         family: What is particular to the architecture.
         name: What the user asked for.
         revision: Revision on the hub, or None.
-        device: Where the model is.
-        dtype: Number format of its weights.
+        device: Where its inputs go; the whole model is there unless it was spread over several.
+        dtype: Number format of its weights, or of its computations where it is quantised.
         adapter: Folder of the adapter, or None.
+        quantization: How its weights were quantised, when it was loaded or saved, or None.
     """
 
     model: Any
@@ -48,6 +46,7 @@ class LoadedModel:
     device: torch.device
     dtype: torch.dtype
     adapter: Path | None = None
+    quantization: str | None = None
 
     @property
     def config(self) -> PretrainedConfig:
@@ -63,6 +62,7 @@ class LoadedModel:
             "adapter": None if self.adapter is None else str(self.adapter),
             "device": str(self.device),
             "dtype": self.dtype_name,
+            "quantization": self.quantization,
         }
 
     @property
@@ -79,6 +79,8 @@ def load_model(
     device: str = "auto",
     dtype: str = "auto",
     attn_implementation: str | None = None,
+    device_map: str | None = None,
+    quantization: str | None = None,
 ) -> LoadedModel:
     """Load a vision-language model and its processor.
 
@@ -91,32 +93,35 @@ def load_model(
         device: `auto` (a GPU if there is one), or a torch device such as `cpu` or `cuda:1`.
         dtype: `auto` (float32 on a CPU, the checkpoint's own on a GPU), or one of `DTYPES`.
         attn_implementation: As in transformers (`sdpa`, `eager`, ...); None takes its default.
+        device_map: Spread the model over this machine's devices, as in Accelerate (`auto`, ...); None keeps one.
+        quantization: `4bit` or `8bit` (bitsandbytes), or None.
 
     Returns:
         The model in evaluation mode on its device.
 
     Raises:
-        OptionError: If device, dtype or attention implementation are unknown or not to be had, or the adapter
-            belongs to another model.
+        OptionError: If device, dtype, device map, quantisation or attention implementation are unknown or not to be
+            had, or the adapter belongs to another model.
         DataFormatError: If the folder, `config.json`, weights or processor files are missing or broken.
         UnsupportedModelError: If the checkpoint is no vision-language model or of an unknown or refused family.
-        MissingExtraError: If the processor needs a package that is not installed.
+        MissingExtraError: If the processor or the quantisation needs a package that is not installed.
     """
-    place = resolve_device(device)
-    weights_dtype = resolve_dtype(dtype, place)
+    placement = Placement.resolve(device=device, dtype=dtype, device_map=device_map, quantization=quantization)
     source = resolve_source(str(name_or_path))
     config = read_config(source, revision)
     family = resolve_family(config)
     processor = load_processor(source, config, revision=revision)
     implementation = choose_implementation(attn_implementation, family=family, config=config)
+    options = placement.loading_options(config)
     model: Any = read_weights(
         AutoModelForImageTextToText,
         source,
         revision=revision,
-        dtype=weights_dtype,
+        dtype=placement.dtype,
         attn_implementation=implementation,
+        **options,
     )
-    model = model.to(place).eval()
+    model = (model if "device_map" in options else model.to(placement.device)).eval()
     if adapter is not None:
         model = load_adapter(model, adapter, family=family)
     family.attention_modules(model)
@@ -126,9 +131,10 @@ def load_model(
         family=family,
         name=str(name_or_path),
         revision=revision,
-        device=place,
+        device=model.get_input_embeddings().weight.device if device_map is not None else placement.device,
         dtype=model.dtype,
         adapter=adapter,
+        quantization=quantization or saved_quantization(config),
     )
 
 
@@ -143,7 +149,7 @@ def untrained_twin(loaded: LoadedModel, seed: int) -> LoadedModel:
         seed: Seed of the weights, 0 or above.
 
     Returns:
-        The twin on the same device, with the same processor.
+        The twin on the same devices, with the same processor; never quantised.
 
     Raises:
         OptionError: If the seed is out of range.
@@ -151,54 +157,19 @@ def untrained_twin(loaded: LoadedModel, seed: int) -> LoadedModel:
     if not 0 <= seed < SEED_LIMIT:
         raise OptionError(f"Seed out of range: got {seed}; expected 0 to 2**63 - 1.")
     config = copy.deepcopy(loaded.config)
+    vars(config).pop("quantization_config", None)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         model = AutoModelForImageTextToText.from_config(
             config, dtype=loaded.dtype, attn_implementation=loaded.config._attn_implementation
         )
     return dataclasses.replace(
-        loaded, model=model.to(loaded.device).eval(), name=f"{loaded.name} (untrained, seed {seed})", adapter=None
+        loaded,
+        model=spread_like(model, loaded.model, loaded.device).eval(),
+        name=f"{loaded.name} (untrained, seed {seed})",
+        adapter=None,
+        quantization=None,
     )
-
-
-def resolve_device(name: str) -> torch.device:
-    """Turn a device name into a device that this machine has.
-
-    Args:
-        name: `auto` or a torch device.
-
-    Raises:
-        OptionError: If the name is no device, or this machine has none of it.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise OptionError(f"Device {name!r} cannot be used: {reason}. Pass auto, cpu or cuda.") from error
-    return device
-
-
-def resolve_dtype(name: str, device: torch.device) -> torch.dtype | str:
-    """Turn a number format's name into what transformers takes.
-
-    Args:
-        name: `auto` or one of `DTYPES`.
-        device: Where the model will be.
-
-    Returns:
-        The format, or `auto` for the checkpoint's own.
-
-    Raises:
-        OptionError: If the name is unknown.
-    """
-    if name == "auto":
-        return torch.float32 if device.type == "cpu" else "auto"
-    if name not in DTYPES:
-        raise OptionError(unknown_name_message("dtype", name, ["auto", *DTYPES]))
-    return DTYPES[name]
 
 
 def choose_implementation(asked: str | None, *, family: ModelFamily, config: PretrainedConfig) -> str | None:

@@ -1,9 +1,13 @@
 """From pixels to image tokens: which rectangle a grid cell sees, and how much of it a mask covers."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float
 
+from headimpact.core.errors import OptionError
 from headimpact.core.shapes import Coverage, TokenBoxes
+from headimpact.models.image_tokens import ImageTokenLayout
 
 
 def grid_boxes(
@@ -88,6 +92,31 @@ def mask_coverage(
     result = np.zeros(covered.shape)
     np.divide(covered, area, out=result, where=seen[None, :])
     return np.clip(result, 0.0, 1.0)
+
+
+def row_coverage(
+    masks: Sequence[Bool[np.ndarray, "_ _"]], layout: ImageTokenLayout
+) -> Float[np.ndarray, " image_tokens"]:
+    """Give the share of each token's rectangle that the mask of its own picture covers.
+
+    Args:
+        masks: One mask per picture of the row, in the order of the pictures.
+        layout: The row's image tokens, of any of its pictures.
+
+    Returns:
+        Values in [0, 1], one per token.
+
+    Raises:
+        OptionError: If a token belongs to a picture without a mask.
+    """
+    most = int(layout.image_index.max(initial=-1))
+    if most >= len(masks):
+        raise OptionError(f"Masks for {len(masks)} pictures, but the prompt has {most + 1}. Give one mask per picture.")
+    covered = np.zeros(len(layout))
+    for index, mask in enumerate(masks):
+        own = layout.image_index == index
+        covered[own] = mask_coverage(mask[None], layout.boxes[own])[0]
+    return covered
 
 
 def _integral(

@@ -33,6 +33,8 @@ TAKEN = (
     "device",
     "dtype",
     "attn_implementation",
+    "device_map",
+    "quantization",
     "data",
     "limit",
     "skip_bad",

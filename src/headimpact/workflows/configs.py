@@ -49,8 +49,12 @@ class ModelOptions:
     """`auto` (float32 on CPU, the checkpoint's on a GPU), `float32`, `bfloat16` or `float16`."""
     attn_implementation: OptionalText = None
     """Attention of transformers: `sdpa`, `eager`, `flash_attention_2` ...; the model's default if left out."""
+    device_map: OptionalText = None
+    """Spread a model that one device cannot hold, as in Accelerate: `auto`, `balanced`, `sequential`."""
+    quantization: OptionalText = None
+    """Load weights in fewer bits through bitsandbytes: `4bit` or `8bit`."""
     batch_size: int = 8
-    """Samples per forward pass."""
+    """Rows per forward pass."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -134,6 +134,7 @@ def evaluate_model(
         identity={
             "model": loaded.name,
             "revision": loaded.revision,
+            "quantization": loaded.quantization,
             "data_fingerprint": dataset.fingerprint,
             "prompt": prompt,
             "split": config.split,

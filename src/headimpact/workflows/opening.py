@@ -35,6 +35,8 @@ def open_model(config: ModelOptions, *, adapter: Path | None = None) -> "LoadedM
         device=config.device,
         dtype=config.dtype,
         attn_implementation=config.attn_implementation,
+        device_map=config.device_map,
+        quantization=config.quantization,
     )
 
 
@@ -44,9 +46,12 @@ def check_model(config: ModelOptions) -> None:
     Raises:
         HeadImpactError: If device, number format, folder or family will not do; the message says why.
     """
-    from headimpact.models.loading import check_checkpoint, resolve_device, resolve_dtype
+    from headimpact.models.loading import check_checkpoint
+    from headimpact.models.placement import Placement
 
-    resolve_dtype(config.dtype, resolve_device(config.device))
+    Placement.resolve(
+        device=config.device, dtype=config.dtype, device_map=config.device_map, quantization=config.quantization
+    )
     check_checkpoint(config.model)
 
 

@@ -78,6 +78,7 @@ def shard_identity(
         "revision": loaded.revision,
         "adapter": None if loaded.adapter is None else str(loaded.adapter),
         "dtype": loaded.dtype_name,
+        "quantization": loaded.quantization,
         "prompt": prompt,
         "image_ids": dataset.fingerprint,
         "texts": hash_texts(text for sample in dataset for text in (*sample.captions[: config.captions_per_image], "")),

@@ -59,12 +59,13 @@ def test_can_fail_on_a_changed_output(tiny_model, monkeypatch):
 
 
 def test_kernels_that_do_not_repeat_themselves_are_judged_by_that():
-    self_check._judge(CaptureCheck("sdpa", "float32", 1e-7, 1e-7, 0.0, 0.0), torch.float32)
+    self_check._judge(CaptureCheck("sdpa", "float32", 1e-7, 1e-7, 0.0, 0.0), torch.float32, between=torch.float32)
     with pytest.raises(RunFailedError, match="changes the model's outputs"):
-        self_check._judge(CaptureCheck("sdpa", "float32", 2e-7, 1e-7, 0.0, 0.0), torch.float32)
+        self_check._judge(CaptureCheck("sdpa", "float32", 2e-7, 1e-7, 0.0, 0.0), torch.float32, between=torch.float32)
 
 
 def test_implementations_that_differ_are_refused():
     check = CaptureCheck("sdpa", "float32", 0.0, 0.0, 0.0, 1e-3)
     with pytest.raises(RunFailedError, match="sdpa and eager attend differently"):
-        self_check._judge(check, torch.float32)
+        self_check._judge(check, torch.float32, between=torch.float32)
+    self_check._judge(check, torch.float32, between=torch.bfloat16)

@@ -8,7 +8,8 @@ from transformers import LlamaConfig
 
 from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
 from headimpact.models import checkpoints
-from headimpact.models.loading import load_model, resolve_device, resolve_dtype, untrained_twin
+from headimpact.models.loading import load_model, untrained_twin
+from headimpact.models.placement import resolve_device, resolve_dtype
 
 
 @pytest.fixture
