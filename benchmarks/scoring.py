@@ -1,15 +1,20 @@
-"""What does scoring cost beside a forward pass? A true-width 2 B language model, cut to a few layers.
+"""What does scoring cost beside a forward pass? Language models at full width, cut to a few layers for the clock.
 
-Four ways to run the same inputs, in turn, `--pairs` times in one process:
+Four ways to run the same inputs, all in one process:
 
     scoring   capture of the response rows and Head Impact against own and donor masks; no logits
     backbone  the forward pass without logits
     plain     the forward pass with logits at every position
     eager     eager attention with `output_attentions`, every layer's map kept (the usual route)
 
-Prints median ratios with a bootstrap interval, a noise-free twin (counted floating-point operations), and the
-largest number of bytes that live inside our own function beyond the attention call it wraps. Writes JSON.
-Nothing is skipped in the last layer.
+Per model, number of image tokens and batch it gives
+
+    times     the ways in turn, `--pairs` times; median ratios with a bootstrap interval. `plain` is not timed: beside a
+              few layers its logits weigh far more than beside all
+    flops     the noise-free twin: counted floating-point operations, per layer and, since layers are alike, at full depth
+    bytes     what lives inside our own function beyond the attention call it wraps; what each way makes and keeps
+
+Inputs of more than `--timed-tokens` are counted only. Nothing is skipped in the last layer. Writes JSON.
 """
 
 import argparse
@@ -18,6 +23,7 @@ import statistics
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,30 +31,68 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config
 
 import headimpact.attention.capture as capture_module
 from headimpact.attention.capture import capture_attention
 from headimpact.scoring.head_impact import head_impact
 
+PROMPT_TOKENS = 16
 RESPONSE_ROWS = 32
 DONORS = 64
+Way = Callable[[], object]
 
 
-def build_model(layers: int, device: str, dtype: torch.dtype) -> Any:
-    """Make the language model of Qwen2-VL-2B at full width with few layers and random weights."""
-    config = Qwen2Config(
-        vocab_size=151_936,
-        hidden_size=1536,
-        intermediate_size=8960,
-        num_hidden_layers=layers,
-        num_attention_heads=12,
-        num_key_value_heads=2,
-        max_position_embeddings=32_768,
-        tie_word_embeddings=True,
-    )
-    torch.manual_seed(0)
-    return Qwen2ForCausalLM(config).to(device=device, dtype=dtype).eval()
+def qwen2_5_vl_3b() -> PretrainedConfig:
+    return Qwen2Config(
+        vocab_size=151_936, hidden_size=2048, intermediate_size=11_008, num_hidden_layers=36, num_attention_heads=16,
+        num_key_value_heads=2, max_position_embeddings=32_768, tie_word_embeddings=True,
+    )  # fmt: skip
+
+
+def smolvlm2_2b() -> PretrainedConfig:
+    return LlamaConfig(
+        vocab_size=49_280, hidden_size=2048, intermediate_size=8192, num_hidden_layers=24, num_attention_heads=32,
+        num_key_value_heads=32, max_position_embeddings=16_384,
+    )  # fmt: skip
+
+
+def llava_1_5_7b() -> PretrainedConfig:
+    return LlamaConfig(
+        vocab_size=32_064, hidden_size=4096, intermediate_size=11_008, num_hidden_layers=32, num_attention_heads=32,
+        num_key_value_heads=32, max_position_embeddings=8192,
+    )  # fmt: skip
+
+
+MODELS: dict[str, Callable[[], PretrainedConfig]] = {
+    "Qwen2.5-VL-3B": qwen2_5_vl_3b,
+    "SmolVLM2-2.2B": smolvlm2_2b,
+    "LLaVA-1.5-7B": llava_1_5_7b,
+}
+"""Published language models' sizes; weights are random."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One model, cut to a few layers, and the size of its inputs."""
+
+    name: str
+    model: Any
+    full_layers: int
+    side: int
+    batch: int
+
+    @property
+    def image_tokens(self) -> int:
+        return self.side**2
+
+    @property
+    def length(self) -> int:
+        return PROMPT_TOKENS + self.image_tokens + RESPONSE_ROWS
+
+    @property
+    def layers(self) -> int:
+        return len(self.model.model.layers)
 
 
 class LiveBytes(TorchDispatchMode):
@@ -88,56 +132,88 @@ def _tensors(value: Any) -> list[torch.Tensor]:
     return []
 
 
-def measure(length: int, batch: int, args: argparse.Namespace, model: Any) -> dict[str, Any]:
-    """Measure one sequence length."""
+def ways_of(setting: Setting) -> dict[str, Way]:
+    """Give the four ways for one setting, all on the same inputs."""
+    model, batch, length = setting.model, setting.batch, setting.length
     device = next(model.parameters()).device
-    image_tokens = length - RESPONSE_ROWS - 16
-    side = int(image_tokens**0.5)
-    keys = [torch.arange(4, 4 + side * side)] * batch
+    keys = [torch.arange(4, 4 + setting.image_tokens)] * batch
     queries = [torch.arange(length - RESPONSE_ROWS - 1, length - 1)] * batch
     inputs = torch.randint(0, 1000, (batch, length), generator=torch.Generator().manual_seed(1)).to(device)
-    coverage = (torch.rand(1 + DONORS, side * side, generator=torch.Generator().manual_seed(2)) < 0.1).double()
-    coverage, areas = coverage.to(device), torch.full((side * side,), 1.0 / side**2, device=device)
+    coverage = torch.rand(1 + DONORS, setting.image_tokens, generator=torch.Generator().manual_seed(2)) < 0.1
+    coverage = coverage.double().to(device)
+    areas = torch.full((setting.image_tokens,), 1.0 / setting.image_tokens, device=device)
     modules = {index: layer.self_attn for index, layer in enumerate(model.model.layers)}
 
-    def scoring() -> None:
+    def scoring() -> object:
         with capture_attention(modules, queries=queries, keys=keys) as captured:
             model.model(input_ids=inputs, use_cache=False)
-        for maps in captured.maps:
-            head_impact(maps, coverage, areas)
+        return [head_impact(maps, coverage, areas) for maps in captured.maps]
 
-    def backbone() -> None:
-        model.model(input_ids=inputs, use_cache=False)
+    def backbone() -> object:
+        return model.model(input_ids=inputs, use_cache=False)
 
-    def plain() -> None:
-        model(input_ids=inputs, use_cache=False)
+    def plain() -> object:
+        return model(input_ids=inputs, use_cache=False)
 
-    def eager() -> None:
+    def eager() -> object:
         model.set_attn_implementation("eager")
         try:
-            model(input_ids=inputs, use_cache=False, output_attentions=True)
+            return model.model(input_ids=inputs, use_cache=False, output_attentions=True)
         finally:
             model.set_attn_implementation("sdpa")
 
-    ways: dict[str, Callable[[], None]] = {"scoring": scoring, "backbone": backbone, "plain": plain, "eager": eager}
-    if batch * length > args.eager_limit:
-        del ways["eager"]
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for pair in range(args.pairs + 1):
-        names = list(ways) if pair % 2 else list(ways)[::-1]
-        for name in names:
+    return {"scoring": scoring, "backbone": backbone, "plain": plain, "eager": eager}
+
+
+def measure(setting: Setting, *, pairs: int, timed_tokens: int) -> dict[str, Any]:
+    """Measure one setting."""
+    ways = ways_of(setting)
+    is_timed = setting.batch * setting.length <= timed_tokens
+    single = ways_of(Setting(setting.name, setting.model, setting.full_layers, setting.side, batch=1))
+    text = setting.model.config
+    size = next(setting.model.parameters()).element_size()
+    maps = setting.full_layers * setting.batch * text.num_attention_heads
+    inside = bytes_inside(ways["scoring"])
+    return {
+        "model": setting.name,
+        "image_tokens": setting.image_tokens,
+        "batch": setting.batch,
+        "length": setting.length,
+        "layers": setting.layers,
+        "times": times_of(ways, setting, pairs=pairs) if is_timed else None,
+        "flops": flops_of(single, setting),
+        "bytes_inside": inside,
+        "bytes_kept_at_full_depth": {
+            "scoring": maps * setting.image_tokens * 4,
+            "eager": maps * setting.length**2 * size,
+        },
+        "peak_bytes": {name: peak_bytes(ways[name]) for name in ("scoring", "backbone", "eager")} if is_timed else None,
+    }
+
+
+def times_of(ways: dict[str, Way], setting: Setting, *, pairs: int) -> dict[str, Any]:
+    """Time the ways in turn, in an order that is reversed every time; the first round warms up."""
+    device = next(setting.model.parameters()).device
+    times: dict[str, list[float]] = {name: [] for name in ("scoring", "backbone", "eager")}
+    for pair in range(pairs + 1):
+        for name in list(times) if pair % 2 else list(times)[::-1]:
             seconds = timed(ways[name], device)
             if pair:
                 times[name].append(seconds)
-    flops = {name: counted_flops(ways[name]) for name in ("scoring", "backbone", "plain")}
     return {
-        "length": length,
-        "batch": batch,
-        "image_tokens": side * side,
         "median_seconds": {name: statistics.median(values) for name, values in times.items()},
-        "ratio_to": {name: ratio(times["scoring"], times[name]) for name in ways if name != "scoring"},
-        "flop_ratio_to": {name: flops["scoring"] / flops[name] for name in ("backbone", "plain")},
-        "bytes_inside": bytes_inside(scoring),
+        "ratio_to": {name: ratio(times["scoring"], times[name]) for name in times if name != "scoring"},
+    }
+
+
+def flops_of(ways: dict[str, Way], setting: Setting) -> dict[str, float]:
+    """Count operations of one row, which are the same for every row of a batch, and go on to full depth."""
+    counted = {name: counted_flops(ways[name]) for name in ("scoring", "backbone", "plain")}
+    logits = counted["plain"] - counted["backbone"]
+    deeper = setting.full_layers / setting.layers
+    return {
+        "per_layer_ratio_to_backbone": counted["scoring"] / counted["backbone"],
+        "full_depth_ratio_to_plain": counted["scoring"] * deeper / (counted["backbone"] * deeper + logits),
     }
 
 
@@ -152,14 +228,14 @@ def timed(way: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def counted_flops(way: Callable[[], None]) -> int:
+def counted_flops(way: Way) -> int:
     """Count floating-point operations of matrix products and attention."""
     with FlopCounterMode(display=False) as counter:
         way()
     return counter.get_total_flops()
 
 
-def bytes_inside(way: Callable[[], None]) -> int:
+def bytes_inside(way: Way) -> int:
     """Give the peak of bytes that live inside our reduction."""
     original, peak = capture_module.reduce_rows, 0
 
@@ -190,38 +266,55 @@ def ratio(first: list[float], second: list[float]) -> dict[str, float]:
     }
 
 
+def peak_bytes(way: Way) -> int:
+    """Give the peak of bytes that a way makes and keeps, weights and inputs apart."""
+    with LiveBytes() as live:
+        kept = way()
+    del kept
+    return live.peak
+
+
 def main() -> None:
-    """Run all lengths and write the JSON."""
+    """Run all settings and write the JSON after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--layers", type=int, default=1, help="layers on the clock; 0 for the model's own depth")
     parser.add_argument("--pairs", type=int, default=15)
-    parser.add_argument("--lengths", type=int, nargs="+", default=[256, 1024, 2048])
-    parser.add_argument("--batches", type=int, nargs="+", default=[1])
-    parser.add_argument("--eager-limit", type=int, default=8192, help="largest batch x length that eager is run at")
+    parser.add_argument("--sides", type=int, nargs="+", default=[16, 32, 63], help="image tokens along each side")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--timed-tokens", type=int, default=4200, help="largest batch x length on the clock")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring.json"))
     args = parser.parse_args()
-    model = build_model(args.layers, args.device, getattr(torch, args.dtype))
-    rows = []
-    with torch.inference_mode():
-        for batch in args.batches:
-            for length in args.lengths:
-                rows.append(measure(length, batch, args, model))
-                print(json.dumps(rows[-1]), flush=True)
-    content = {
+    content: dict[str, Any] = {
         "what": "scoring against other ways to run the same inputs; ratios are scoring / other",
-        "model": f"Qwen2-VL-2B's language model at full width, {args.layers} layers, random weights",
         "response_rows": RESPONSE_ROWS,
         "donors": DONORS,
         "pairs": args.pairs,
-        "device": args.device,
+        "device": args.device if args.device == "cpu" else torch.cuda.get_device_name(args.device),
+        "threads": torch.get_num_threads(),
         "dtype": args.dtype,
         "torch": torch.__version__,
-        "rows": rows,
+        "rows": [],
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(content, indent=1) + "\n")
+    for name in args.models:
+        config = MODELS[name]()
+        full_layers = config.num_hidden_layers
+        config.num_hidden_layers = args.layers or full_layers
+        torch.manual_seed(0)
+        with torch.inference_mode():
+            model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, args.dtype)).to(args.device).eval()
+            for batch in args.batches:
+                for side in args.sides:
+                    row = measure(
+                        Setting(name, model, full_layers, side, batch), pairs=args.pairs, timed_tokens=args.timed_tokens
+                    )
+                    content["rows"].append(row)
+                    print(json.dumps(row), flush=True)
+                    args.out.write_text(json.dumps(content, indent=1) + "\n")
+        del model
 
 
 if __name__ == "__main__":

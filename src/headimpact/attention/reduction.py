@@ -1,8 +1,12 @@
 """From queries and keys to attention on image tokens: the softmax of a few rows, without the whole matrix.
 
 For each query row t and image token j the weight is exp(logit[t, j] - log sum over all keys of exp(logit[t, .])).
-The sum runs over all keys in blocks; only then the image tokens' logits are computed and reduced over the rows,
-so what is held at any time is a block, bounded in bytes whatever the length and the batch:
+What is held at any time is a block, bounded in bytes whatever the length and the batch. Where a block has room for all
+keys of some heads, their weights are reduced over the rows first and the image tokens picked last:
+
+    rows   [ logits of all keys ] -> weights -> mean over rows -> [ 1 x all keys ] -> image tokens
+
+Otherwise the sum runs over the keys block by block, and the image tokens' logits are computed once more:
 
                  all keys (blocks)                    image tokens (blocks)
     rows   [ logits ][ logits ][ logits ]     rows   [ logits ] -> weights -> mean over rows -> [ 1 x block ]
@@ -107,19 +111,24 @@ def reduce_rows(
         for block in _plan(call, wanted, chunk_bytes):
             rows = _Rows(call, wanted, visibility, block)
             heads = slice(block.groups.start * per_group, block.groups.stop * per_group)
-            held = maps[block.batch, heads]
-            total = rows.log_total()
-            for start in range(0, wanted.keys.shape[1], block.keys_at_once):
-                part = slice(start, start + block.keys_at_once)
-                logits = rows.logits(wanted.keys[block.batch, part])
-                weights = logits.sub_(total[..., None]).exp_()
+            held, keys = maps[block.batch, heads], wanted.keys[block.batch]
+            shares = wanted.weights[block.batch, None, None, None, block.rows]
+            for part, weights in rows.weights(keys):
                 if reduction == "mean":
-                    share = wanted.weights[block.batch, None, None, None, block.rows]
-                    held[..., part] += torch.matmul(share, weights).flatten(1, 2).squeeze(2)
+                    reduced = torch.matmul(shares, weights).flatten(1, 2).squeeze(2)
+                    held[..., part] += _image_tokens(reduced, keys[:, part])
                 else:
-                    held[..., part] = torch.maximum(held[..., part], weights.amax(dim=3).flatten(1, 2))
-                sees[block.batch, heads] |= rows.sees(wanted.keys[block.batch, part])
+                    reduced = weights.amax(dim=3).flatten(1, 2)
+                    held[..., part] = torch.maximum(held[..., part], _image_tokens(reduced, keys[:, part]))
+                sees[block.batch, heads] |= rows.sees(keys[:, part])
     return maps, sees
+
+
+def _image_tokens(reduced: Tensor, keys: Int[Tensor, "batch image_tokens"]) -> Tensor:
+    """Pick the image tokens where all keys were reduced; else what was reduced is the image tokens already."""
+    if reduced.shape[2] == keys.shape[1]:
+        return reduced
+    return reduced.gather(2, keys[:, None, :].expand(-1, reduced.shape[1], -1))
 
 
 class _Rows:
@@ -144,6 +153,34 @@ class _Rows:
             .view(len(self._batch), len(self._groups), -1, call.query.shape[-1])
         )
 
+    def weights(
+        self, keys: Int[Tensor, "batch image_tokens"]
+    ) -> Iterator[tuple[slice, Float[Tensor, "batch groups per_group queries keys"]]]:
+        """Compute the weights of these rows at the image tokens, block by block, or once at all keys if they fit.
+
+        Args:
+            keys: The image tokens.
+
+        Yields:
+            Which of the image tokens, and the weights at just these or at all keys.
+        """
+        num_keys, step = self._call.key.shape[2], self._block.keys_at_once
+        if step >= num_keys and num_keys != keys.shape[1]:
+            logits = self._slab(0, num_keys)
+            weights = logits.sub_(logits.amax(dim=-1, keepdim=True).clamp_min_(_LOWEST)).exp_()
+            yield slice(0, keys.shape[1]), weights.div_(weights.sum(dim=-1, keepdim=True))
+            return
+        total = self.log_total()
+        for start in range(0, keys.shape[1], step):
+            part = slice(start, start + step)
+            yield part, self.logits(keys[:, part]).sub_(total[..., None]).exp_()
+
+    def _slab(self, start: int, stop: int) -> Float[Tensor, "batch groups per_group queries keys"]:
+        """Compute the masked logits of these rows at neighbouring keys."""
+        keys = torch.arange(start, stop, device=self._positions.device).expand(len(self._batch), -1)
+        slab = self._call.key[self._block.batch, self._block.groups, start:stop].float()
+        return self._masked(torch.matmul(self._queries, slab.transpose(2, 3)), keys)
+
     def logits(self, keys: Int[Tensor, "batch keys"]) -> Float[Tensor, "batch groups per_group queries keys"]:
         """Compute the masked logits of these rows at some keys."""
         picked = self._call.key[self._batch[:, None, None], self._groups[None, :, None], keys[:, None, :]]
@@ -158,10 +195,7 @@ class _Rows:
         highest = total = None
         num_keys, step = self._call.key.shape[2], self._block.keys_at_once
         for start in range(0, num_keys, step):
-            stop = min(start + step, num_keys)
-            keys = torch.arange(start, stop, device=self._positions.device).expand(len(self._batch), -1)
-            slab = self._call.key[self._block.batch, self._block.groups, start:stop].float()
-            logits = self._masked(torch.matmul(self._queries, slab.transpose(2, 3)), keys)
+            logits = self._slab(start, min(start + step, num_keys))
             peak = logits.amax(dim=-1).clamp_min_(_LOWEST)
             if highest is not None and total is not None:
                 peak = torch.maximum(peak, highest)
