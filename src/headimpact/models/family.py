@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -65,6 +65,9 @@ class ModelFamily:
             where more than embeddings and a mask enters the decoder.
         continued_inputs: Gives what a forward pass needs to continue from a prompt that ran once; None where a
             response changes what the prompt leaves, or where that is more than keys and values.
+        pixel_order: How processed pixels follow each other, so that a mask can be sent through the processor: `tiles`
+            whose tokens are squares, row by row; `patches` in the order of the tokens, as many to each; `whole` where
+            that holds for the first tile alone, the picture as a whole; None where it does not.
         attention_path: Dotted name of a decoder layer's attention module, `{layer_idx}` for the layer, as in
             `model.named_modules()`.
         backbone_path: Dotted name of the part that gives hidden states without logits.
@@ -81,6 +84,7 @@ class ModelFamily:
     image_token_layouts: LayoutFunction
     language_inputs: LanguageInputsFunction | None = None
     continued_inputs: ContinuedInputs | None = None
+    pixel_order: Literal["tiles", "patches", "whole"] | None = "tiles"
     attention_path: str = "model.language_model.layers.{layer_idx}.self_attn"
     backbone_path: str = "model"
     tiles: str = ""

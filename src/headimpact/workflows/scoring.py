@@ -107,10 +107,12 @@ def score_folder(
     Raises:
         HeadImpactError: If the model cannot be scored or no picture says anything.
     """
+    from headimpact.models.geometry_check import check_geometry
     from headimpact.workflows.head_measurement import check_on_sample
 
     check_layer_rule(config.layer_aggregation, heads=loaded.family.architecture(loaded.config).num_heads)
-    check = check_on_sample(loaded, dataset[0], dataset[0].captions[0], prompt=prompt)
+    geometry = check_geometry(loaded, dataset[0].load_mask())
+    capture = check_on_sample(loaded, dataset[0], dataset[0].captions[0], prompt=prompt)
     scores, *twins = fill_all_shards(loaded, dataset, config=config, prompt=prompt, processes=processes or Processes())
     if twins:
         scores = dataclasses.replace(scores, baseline=twins[0])
@@ -119,7 +121,11 @@ def score_folder(
     )
     _keep_examples(loaded, dataset.samples[: config.examples], config=config, prompt=prompt)
     write_split(config.out, dataset, split=config.split)
-    write_provenance(config.out, command="score", capture_self_check=dataclasses.asdict(check), **scores.provenance)
+    checks = {
+        "geometry_self_check": None if geometry is None else dataclasses.asdict(geometry),
+        "capture_self_check": dataclasses.asdict(capture),
+    }
+    write_provenance(config.out, command="score", **checks, **scores.provenance)
     scores.write(config.out)
     return HeadScores.read(config.out)
 

@@ -114,4 +114,5 @@ FAMILY = ModelFamily(
     image_token_layouts=llava_onevision_layouts,
     language_inputs=llava_next_language_inputs,
     continued_inputs=nothing_more,
+    pixel_order="whole",
 )

@@ -115,4 +115,5 @@ FAMILY = ModelFamily(
     image_token_layouts=qwen2_vl_layouts,
     language_inputs=qwen2_vl_language_inputs,
     continued_inputs=qwen2_vl_continued_inputs,
+    pixel_order="patches",
 )
