@@ -189,10 +189,19 @@ def test_the_tested_version_of_transformers_is_the_pinned_one():
     assert f"transformers=={TESTED_TRANSFORMERS}\n" in (ROOT / "constraints.txt").read_text(encoding="utf-8")
 
 
-def test_what_the_readme_shows_of_the_study_is_what_the_study_said():
-    answer = (ROOT / "docs/results/study_where/answer.txt").read_text(encoding="utf-8").splitlines()
-    block = (ROOT / "README.md").read_text(encoding="utf-8").split("study_where/report.html)):\n\n```\n")[1]
+@pytest.mark.parametrize("task", ["where", "wording"])
+def test_what_the_readme_shows_of_the_study_is_what_the_study_said(task):
+    answer = (ROOT / f"docs/results/study_{task}/answer.txt").read_text(encoding="utf-8").splitlines()
+    block = (ROOT / "README.md").read_text(encoding="utf-8").split(f"study_{task}/report.html)):\n\n```\n")[1]
     assert set(block.split("\n```")[0].splitlines()) <= set(answer)
+
+
+def test_what_the_protocol_says_of_the_second_task_is_what_came_out():
+    text = (ROOT / "docs/results/study_wording/comparison.json").read_text(encoding="utf-8")
+    rows = {row["arm"]: row for row in json.loads(text)["rows"]}
+    page = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
+    top, bottom = (rows[arm]["values"]["exact_match"]["value"] for arm in ("top-k", "bottom-k"))
+    assert f"{bottom:.3f} against its {top:.3f}" in page
 
 
 def test_what_the_readme_says_of_the_speed_is_what_the_benchmark_measured():
