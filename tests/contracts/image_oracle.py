@@ -74,19 +74,21 @@ def unmix(loaded: LoadedModel, tiny: TinyModel) -> LoadedModel:
                     module.bias.zero_()
                 cut += 1
             if path.endswith(tiny.patch_embedding):
-                _pool(module)
+                _pool(module, channel_first=tiny.channel_first)
                 pooled += 1
     assert cut, "no module of the tower mixes tokens: name them in the tiny model's `mixing`"
     assert pooled == 1, f"{pooled} first projections, expected one: name it in the tiny model's `patch_embedding`"
     return loaded
 
 
-def _pool(projection: torch.nn.Module) -> None:
-    """Give every pixel of a channel the same weight; linear projections take channel-first or channel-last patches."""
+def _pool(projection: torch.nn.Module, *, channel_first: bool) -> None:
+    """Give every pixel of a channel the same weight."""
     weight: Any = projection.weight
     per_channel = torch.randn(weight.shape[0], 3) / 200
     if weight.ndim > 2:
         weight.copy_(per_channel.view(*per_channel.shape, *[1] * (weight.ndim - 2)).expand_as(weight))
+    elif channel_first:
+        weight.copy_(per_channel.repeat_interleave(weight.shape[1] // 3, dim=1))
     else:
         weight.copy_(per_channel.repeat(1, weight.shape[1] // 3))
 

@@ -42,7 +42,26 @@ def qwen2_vl_layouts(
         UnsupportedModelError: If the tokens do not fill the grids.
     """
     del processor
-    merge = int(config.vision_config.spatial_merge_size)
+    return grid_layouts(config, inputs, image_sizes_hw, merge=int(config.vision_config.spatial_merge_size))
+
+
+def grid_layouts(
+    config: PretrainedConfig, inputs: Mapping[str, Any], image_sizes_hw: ImageSizes, *, merge: int
+) -> list[ImageTokenLayout]:
+    """Lay each picture's tokens on the grid that the processor gives with it.
+
+    Args:
+        config: The model's config.
+        inputs: What the processor made of a batch, with `image_grid_thw`.
+        image_sizes_hw: Height and width of every picture per batch row.
+        merge: Patches along each side of a token's square.
+
+    Returns:
+        One layout per row.
+
+    Raises:
+        UnsupportedModelError: If grids are not as many as pictures, or the tokens do not fill them.
+    """
     grids = [(int(rows) // merge, int(columns) // merge) for _, rows, columns in inputs["image_grid_thw"].tolist()]
     counts = [len(sizes) for sizes in image_sizes_hw]
     if sum(counts) != len(grids):
