@@ -7,6 +7,7 @@ from tests.tiny_models import (
     cohere2_vision,
     deepseek_vl,
     gemma3,
+    gemma4,
     glm4v,
     idefics3,
     internvl,
@@ -78,4 +79,6 @@ TINY_MODELS: Mapping[str, TinyModel] = {
     "paligemma-capped": TinyModel(save=paligemma.save_paligemma2),
     "gemma3": TinyModel(save=gemma3.save_gemma3),
     "gemma3-crops": TinyModel(save=gemma3.save_gemma3_crops),
+    "gemma4": TinyModel(save=gemma4.save_gemma4, mixing=gemma4.MIXING, patch_embedding=gemma4.PATCHES),
+    "gemma4-mutual": TinyModel(save=gemma4.save_gemma4_mutual, mixing=gemma4.MIXING, patch_embedding=gemma4.PATCHES),
 }

@@ -9,7 +9,7 @@ from transformers import PretrainedConfig
 
 from headimpact.core.errors import UnsupportedModelError
 from headimpact.models.families.llava import merged_embeddings
-from headimpact.models.families.qwen2_vl import grid_layouts
+from headimpact.models.families.qwen2_vl import lay_grids, merged_grids
 from headimpact.models.family import ImageSizes, ModelFamily
 from headimpact.models.image_tokens import ImageTokenLayout
 
@@ -41,7 +41,7 @@ def video_llama_3_layouts(
             f"Patches per token's side of a 'video_llama_3' model: {merges}; expected 1 or 2 for every picture, where "
             "a token sees all of its patches alike. Check merge_size in preprocessor_config.json."
         )
-    return grid_layouts(config, inputs, image_sizes_hw, merge=merges[0])
+    return lay_grids(config, inputs, image_sizes_hw, grids=merged_grids(inputs, merge=merges[0]))
 
 
 def plain_language_inputs(backbone: nn.Module, inputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
