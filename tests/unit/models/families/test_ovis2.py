@@ -42,7 +42,7 @@ def test_a_wide_picture_cut_by_its_shape():
     np.testing.assert_allclose(layout.boxes[10], [9 / 18, 4 / 9, 13 / 18, 8 / 9])
 
 
-def test_a_wide_picture_cut_as_published():
+def test_a_wide_picture_cut_by_default():
     """One row of two tiles covers it best, but the processor takes the pair for columns and rows: one above another."""
     (layout,) = ovis2_layouts(config(), processor(), batch(tiles=3, tokens=12), [[(9, 18)]])
     assert layout.tile.tolist() == [WHOLE_PICTURE] * 4 + [0] * 4 + [1] * 4
