@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from headimpact.models.family import base_model
-from headimpact.models.image_tokens import ImageTokenLayout
+from headimpact.models.image_tokens import WHOLE_PICTURE, ImageTokenLayout
 from headimpact.models.loading import LoadedModel
 from headimpact.models.patch_grid import mask_coverage
 from headimpact.models.prompts import EncodedBatch, encode
@@ -74,19 +74,21 @@ def unmix(loaded: LoadedModel, tiny: TinyModel) -> LoadedModel:
                     module.bias.zero_()
                 cut += 1
             if path.endswith(tiny.patch_embedding):
-                _pool(module)
+                _pool(module, channel_first=tiny.channel_first)
                 pooled += 1
     assert cut, "no module of the tower mixes tokens: name them in the tiny model's `mixing`"
     assert pooled == 1, f"{pooled} first projections, expected one: name it in the tiny model's `patch_embedding`"
     return loaded
 
 
-def _pool(projection: torch.nn.Module) -> None:
-    """Give every pixel of a channel the same weight; linear projections take channel-first or channel-last patches."""
+def _pool(projection: torch.nn.Module, *, channel_first: bool) -> None:
+    """Give every pixel of a channel the same weight."""
     weight: Any = projection.weight
     per_channel = torch.randn(weight.shape[0], 3) / 200
     if weight.ndim > 2:
         weight.copy_(per_channel.view(*per_channel.shape, *[1] * (weight.ndim - 2)).expand_as(weight))
+    elif channel_first:
+        weight.copy_(per_channel.repeat_interleave(weight.shape[1] // 3, dim=1))
     else:
         weight.copy_(per_channel.repeat(1, weight.shape[1] // 3))
 
@@ -146,6 +148,16 @@ def wrong_boxes(layout: ImageTokenLayout) -> dict[str, np.ndarray]:
     faults = {"transposed": transposed, "one too far": np.roll(layout.boxes, 1, axis=0)}
     if len(grids) > 1:
         faults["tiles rotated"] = np.roll(layout.boxes, int(grids[0].sum()), axis=0)
+    whole = layout.tile == WHOLE_PICTURE
+    if whole.any() and not whole.all():
+        ends = (layout.boxes[whole], layout.boxes[~whole])
+        faults["whole at the other end"] = np.concatenate(ends[::-1] if whole[0] else ends)
+    tiles = [grid for grid in grids if not whole[grid].any()]
+    if len({int(tile.sum()) for tile in tiles}) == 1:
+        reversed_boxes = layout.boxes.copy()
+        for tile, other in zip(tiles, tiles[::-1], strict=True):
+            reversed_boxes[tile] = layout.boxes[other]
+        faults["tiles reversed"] = reversed_boxes
     return {fault: boxes for fault, boxes in faults.items() if not np.array_equal(boxes, layout.boxes)}
 
 

@@ -21,26 +21,28 @@ def test_architecture_names_language_modules_alone(loaded):
     assert (summary.num_layers, summary.num_heads) == (text.num_hidden_layers, text.num_attention_heads)
     assert summary.total_parameters == loaded.model.num_parameters()
     assert set(found) <= set(range(summary.num_layers))
-    layer = max(found)
-    for projection, (inputs, outputs) in summary.projections.items():
-        module = modules[summary.module_name(layer, projection)]
-        assert (module.in_features, module.out_features) == (inputs, outputs)
-        assert summary.module_name(layer, projection).startswith(loaded.family.layer_prefix(layer) + ".")
+    for layer in found:
+        for projection, (inputs, outputs) in summary.projections_of(layer).items():
+            module = modules[summary.module_name(layer, projection)]
+            assert (module.in_features, module.out_features) == (inputs, outputs)
+            assert summary.module_name(layer, projection).startswith(loaded.family.layer_prefix(layer) + ".")
 
 
 def test_lora_lands_on_the_chosen_layers_alone(name, tiny_checkpoint):
     loaded = load_model(tiny_checkpoint(name))
     layer = max(loaded.family.attention_modules(loaded.model))
     architecture = loaded.family.architecture(loaded.config)
-    everything = select_layers(architecture, strategy="all")
-    chosen = dataclasses.replace(everything, layers=(layer,), r=2)
-    with attached_lora(loaded.model, build_lora_config(chosen, r=2)) as model:
+    # A layer may take over keys and values of an earlier one, or use its keys as values.
+    targets = tuple(name for name in ("q_proj", "v_proj") if name in architecture.projections_of(layer))
+    everything = select_layers(architecture, strategy="all", target_modules=("q_proj",))
+    chosen = dataclasses.replace(everything, layers=(layer,), k=1, r=2, target_modules=targets)
+    with attached_lora(loaded.model, build_lora_config(chosen, r=2, target_modules=targets)) as model:
         trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         prefix = f"{loaded.family.layer_prefix(layer)}."
         assert trained
         assert all(prefix in name and (".q_proj." in name or ".v_proj." in name) for name in trained)
         counted = count_parameters(model)
-        expected = sum(2 * sum(architecture.projections[name]) for name in ("q_proj", "v_proj"))
+        expected = sum(2 * sum(architecture.projections_of(layer)[name]) for name in targets)
         assert counted.trainable == expected == chosen.trainable_parameters()
 
 

@@ -253,7 +253,7 @@ MODELS: Cases = {
     "not a VLM": (lambda p: p.score(p.data(), model=p.text_model()), "Not a vision-language model: 'llama'"),
     "unknown family": (
         lambda p: p.score(p.data(), model=renamed(p, model_type="video_llava")),
-        "Unknown model family 'video_llava'. Did you mean 'vipllava' or 'llava'",
+        "Unknown model family 'video_llava'. Did you mean 'video_llama_3' or 'vipllava'",
     ),
     "refused family": (
         lambda p: p.score(p.data(), model=renamed(p, model_type="blip-2")),

@@ -1,4 +1,4 @@
-"""GLM-4.1V and GLM-4.6V; their answers have no end token of their own in the template."""
+"""GLM-4.1V, GLM-4.5V and GLM-4.6V; their answers have no end token of their own in the template."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ from transformers import (
     Glm4vConfig,
     Glm4vForConditionalGeneration,
     Glm4vImageProcessorPil,
+    Glm4vMoeConfig,
+    Glm4vMoeForConditionalGeneration,
     Glm46VConfig,
     Glm46VForConditionalGeneration,
     Glm46VImageProcessorPil,
@@ -46,7 +48,9 @@ def glm_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def _save_glm(folder: Path, *, config_class: type, model_class: type, processor_class: type) -> None:
+def _save_glm(
+    folder: Path, *, config_class: type, model_class: type, processor_class: type, kind: str = "glm4v", **experts: int
+) -> None:
     tokenizer = glm_tokenizer()
     names = ("image", "video", "begin_of_image", "end_of_image", "begin_of_video", "end_of_video")
     image, video, image_start, image_end, video_start, video_end = tokenizer.convert_tokens_to_ids(
@@ -80,8 +84,8 @@ def _save_glm(folder: Path, *, config_class: type, model_class: type, processor_
         "patch_size": PATCH,
     }
     config = config_class(
-        text_config={"model_type": "glm4v_text", **text},
-        vision_config={"model_type": "glm4v_vision", **vision},
+        text_config={"model_type": f"{kind}_text", **text, **experts},
+        vision_config={"model_type": f"{kind}_vision", **vision},
         image_token_id=image,
         video_token_id=video,
         image_start_token_id=image_start,
@@ -115,4 +119,19 @@ def save_glm46v(folder: Path) -> None:
         config_class=Glm46VConfig,
         model_class=Glm46VForConditionalGeneration,
         processor_class=Glm46VImageProcessorPil,
+    )
+
+
+def save_glm4v_moe(folder: Path) -> None:
+    """GLM-4.5V with two of four experts a token, but for the first layer."""
+    _save_glm(
+        folder,
+        config_class=Glm4vMoeConfig,
+        model_class=Glm4vMoeForConditionalGeneration,
+        processor_class=Glm4vImageProcessorPil,
+        kind="glm4v_moe",
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=24,
+        first_k_dense_replace=1,
     )

@@ -1,9 +1,12 @@
-"""Qwen3-VL, without and with experts; its pictures' settings serve Qwen3.5 too."""
+"""Qwen3-VL, without and with experts, and North Micro Vision with its tower; their settings serve others too."""
 
 from pathlib import Path
 
 import torch
 from transformers import (
+    CohereCompassConfig,
+    CohereCompassForConditionalGeneration,
+    CohereCompassImageProcessorPil,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2VLImageProcessorPil,
@@ -14,6 +17,7 @@ from transformers import (
 )
 
 from tests.tiny_models.qwen_vl import QWEN_TEMPLATE, qwen_tokenizer
+from tests.tiny_models.tokenizers import byte_tokenizer
 
 PATCH = 8
 
@@ -59,12 +63,14 @@ def token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
     }
 
 
-def save_with_pictures(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Save a model with what its processor is built from: pictures of 36 to 64 tokens."""
+def save_with_pictures(
+    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, sides: tuple[int, int] = (96, 128)
+) -> None:
+    """Save a model with what its processor is built from: pictures between two squares, 36 to 64 tokens by default."""
     model.save_pretrained(folder)
     tokenizer.chat_template = QWEN_TEMPLATE
     tokenizer.save_pretrained(folder)
-    size = {"shortest_edge": 96 * 96, "longest_edge": 128 * 128}
+    size = {"shortest_edge": sides[0] ** 2, "longest_edge": sides[1] ** 2}
     Qwen2VLImageProcessorPil(size=size, patch_size=PATCH).save_pretrained(folder)
 
 
@@ -91,3 +97,48 @@ def save_qwen3_vl_moe(folder: Path) -> None:
     )
     torch.manual_seed(0)
     save_with_pictures(folder, Qwen3VLMoeForConditionalGeneration(config), tokenizer)
+
+
+def save_cohere_compass(folder: Path) -> None:
+    """North Micro Vision: a window of 512 tokens in the first two layers, no rotary positions in the last."""
+    names = {"image_pad": "<|IMAGE_PAD|>", "video_pad": "<|VIDEO_PAD|>"}
+    markers = {"vision_start": "<|VISION_START|>", "vision_end": "<|VISION_END|>"}
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *names.values(), *markers.values())
+    tokenizer = byte_tokenizer(
+        *special, eos_token="<|im_end|>", pad_token="<|endoftext|>", additional_special_tokens=list(special)
+    )
+    windowed = {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0}
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 2048,
+        "initializer_range": 0.2,
+        "logit_scale": 1.0,
+        "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+        "sliding_window": 512,
+        "rope_parameters": {"sliding_attention": windowed, "full_attention": None},
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    config = CohereCompassConfig(
+        text_config=text,
+        vision_config={**qwen3_vision(), "deepstack_visual_indexes": [0, 1]},
+        image_token_id=tokenizer.convert_tokens_to_ids(names["image_pad"]),
+        video_token_id=tokenizer.convert_tokens_to_ids(names["video_pad"]),
+        vision_start_token_id=tokenizer.convert_tokens_to_ids(markers["vision_start"]),
+        vision_end_token_id=tokenizer.convert_tokens_to_ids(markers["vision_end"]),
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(0)
+    CohereCompassForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.chat_template = QWEN_TEMPLATE
+    for name, token in {**names, **markers}.items():
+        tokenizer.chat_template = tokenizer.chat_template.replace(f"<|{name}|>", token)
+    tokenizer.save_pretrained(folder)
+    size = {"shortest_edge": 96 * 96, "longest_edge": 128 * 128}
+    CohereCompassImageProcessorPil(size=size, patch_size=PATCH).save_pretrained(folder)

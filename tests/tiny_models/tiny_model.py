@@ -15,6 +15,8 @@ class TinyModel:
         mixing: Ends of the names of the tower's modules that let its tokens see each other; zeroing their weights
             makes every token depend on its own pixels alone.
         patch_embedding: Ends of the names of the tower's first projection.
+        channel_first: Whether that projection, where it is linear, takes a patch channel by channel instead of pixel by
+            pixel.
         filter_reach: Pixels of the processed picture by which the resizing filter reaches beyond a square.
         tokens_per_pixel: Most image tokens that one processed pixel may move: 1 unless features are resized.
         drops_empty_tiles: Whether the model knows a row's padding tiles by their zeros alone; noise there would make
@@ -28,6 +30,7 @@ class TinyModel:
     tower: tuple[str, ...] = ("vision_tower", "vision_model", "visual")
     mixing: tuple[str, ...] = ("attn.out_proj", "attn.proj", "attention.out_proj")
     patch_embedding: tuple[str, ...] = ("patch_embedding", "patch_embed.proj")
+    channel_first: bool = False
     filter_reach: int = 2
     tokens_per_pixel: int = 1
     drops_empty_tiles: bool = False

@@ -41,8 +41,8 @@ def count_lora_parameters(
     """Count what LoRA of rank `r` on some projections of some layers trains.
 
     A projection of `inputs` x `outputs` gets A (r x inputs) and B (outputs x r), so r (inputs + outputs)
-    parameters. Grouped key/value heads make k and v narrower than q. Plain LoRA is counted: an option that
-    adds parameters (DoRA's magnitudes) shows in the count of the attached model.
+    parameters. Grouped key/value heads make k and v narrower than q; layers may differ. Plain LoRA is counted:
+    an option that adds parameters (DoRA's magnitudes) shows in the count of the attached model.
 
     Args:
         architecture: Sizes of the model's language part.
@@ -70,8 +70,8 @@ def count_lora_parameters(
         204800
     """
     check_lora_targets(architecture, layers, r=r, target_modules=target_modules)
-    widths = sum(sum(architecture.projections[name]) for name in target_modules)
-    return TrainableCount(trainable=len(layers) * r * widths, total=architecture.total_parameters)
+    widths = sum(sum(architecture.projections_of(layer)[name]) for layer in layers for name in target_modules)
+    return TrainableCount(trainable=r * widths, total=architecture.total_parameters)
 
 
 def check_lora_targets(
@@ -87,7 +87,7 @@ def check_lora_targets(
 
     Raises:
         OptionError: If `r` is below 1, or no layer or no projection is given, or one is given twice, or a layer
-            lies outside the model.
+            lies outside the model or lacks a projection that others have.
         UnknownNameError: If the model has no such projection.
     """
     if isinstance(r, bool) or not isinstance(r, int) or r < 1:
@@ -112,3 +112,9 @@ def check_lora_targets(
     for name in target_modules:
         if name not in architecture.projections:
             raise UnknownNameError(unknown_name_message("target module", name, architecture.projections))
+        lacking = [layer_idx for layer_idx in layers if name not in architecture.projections_of(layer_idx)]
+        if lacking:
+            raise OptionError(
+                f"Layer {lacking[0]} has no {name}: it takes over another's keys or values; expected some of "
+                f"{', '.join(architecture.projections_of(lacking[0]))}. Pass --target-modules q_proj or other layers."
+            )

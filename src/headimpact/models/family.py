@@ -165,25 +165,32 @@ class ModelFamily:
             model = AutoModelForImageTextToText.from_config(copy.deepcopy(config))
         modules = self.attention_modules(model)
         text = config.get_text_config()
-        first = next(iter(modules.values()))
-        projections = {
-            name: (child.in_features, child.out_features)
-            for name, child in first.named_children()
-            if isinstance(child, nn.Linear)
-        }
-        heads = int(text.num_attention_heads)
+        by_layer = {layer_idx: _projections(module) for layer_idx, module in modules.items()}
+        first, projections = next(iter(by_layer.items()))
+        layer: Any = text.per_layer_config[first] if hasattr(text, "per_layer_config") else text
+        heads = int(layer.num_attention_heads)
         return ArchitectureSummary(
             model_type=self.model_type,
             num_layers=int(text.num_hidden_layers),
             num_heads=heads,
-            num_key_value_heads=int(getattr(text, "num_key_value_heads", None) or heads),
-            head_dim=int(getattr(text, "head_dim", None) or text.hidden_size // heads),
+            num_key_value_heads=int(getattr(layer, "num_key_value_heads", None) or heads),
+            head_dim=int(getattr(layer, "head_dim", None) or text.hidden_size // heads),
             hidden_size=int(text.hidden_size),
             projections=projections,
             attention_path=self.attention_path,
             total_parameters=int(model.num_parameters()),
             attention_layers=tuple(modules),
+            other_projections={layer_idx: own for layer_idx, own in by_layer.items() if own != projections},
         )
+
+
+def _projections(attention: nn.Module) -> dict[str, tuple[int, int]]:
+    """Give the linear parts of an attention module with their (inputs, outputs)."""
+    return {
+        name: (child.in_features, child.out_features)
+        for name, child in attention.named_children()
+        if isinstance(child, nn.Linear)
+    }
 
 
 def base_model(model: nn.Module) -> nn.Module:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, PretrainedConfig
+from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoProcessor, AutoTokenizer, PretrainedConfig
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import is_torchvision_available
 
@@ -107,7 +107,11 @@ def _build_videoless(processor_class: Any, source: str, options: Mapping[str, An
                 return None
             return super().check_argument_for_proper_class(argument_name, argument)
 
-    loaders = {"image_processor": AutoImageProcessor, "tokenizer": AutoTokenizer}
+    loaders = {
+        "image_processor": AutoImageProcessor,
+        "tokenizer": AutoTokenizer,
+        "feature_extractor": AutoFeatureExtractor,
+    }
     parts = [
         _AbsentPart() if "video" in name else loaders[name].from_pretrained(source, **options)
         for name in processor_class.get_attributes()

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -24,8 +25,24 @@ def test_module_names_are_full():
         SUMMARY.module_name(3, "up_proj")
 
 
-def test_json_round_trip():
-    assert ArchitectureSummary.from_json(json.loads(json.dumps(SUMMARY.to_json()))) == SUMMARY
+def test_a_layer_may_have_other_projections():
+    uneven = dataclasses.replace(SUMMARY, other_projections={11: {"q_proj": (128, 256)}})
+    assert uneven.projections_of(3) == SUMMARY.projections
+    assert uneven.projections_of(11) == {"q_proj": (128, 256)}
+    with pytest.raises(KeyError, match="v_proj"):
+        uneven.module_name(11, "v_proj")
+
+
+@pytest.mark.parametrize("others", [{}, {3: {"q_proj": (128, 256)}, 11: {}}], ids=["even", "uneven"])
+def test_json_round_trip(others):
+    summary = dataclasses.replace(SUMMARY, other_projections=others)
+    assert ArchitectureSummary.from_json(json.loads(json.dumps(summary.to_json()))) == summary
+
+
+def test_a_block_written_before_layers_could_differ_is_read():
+    content = SUMMARY.to_json()
+    del content["other_projections"]
+    assert ArchitectureSummary.from_json(content) == SUMMARY
 
 
 @pytest.mark.parametrize(

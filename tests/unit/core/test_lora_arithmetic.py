@@ -78,3 +78,11 @@ def test_refusals(layers, r, target_modules, error, helps):
 
 def test_share_is_of_the_base_model():
     assert TrainableCount(trainable=5, total=1000).share == 0.005
+
+
+def test_layers_that_differ_are_counted_one_by_one():
+    uneven = architecture(other_projections={1: {"q_proj": (32, 64), "o_proj": (64, 32)}})
+    # q in layer 0: 32 + 32, in layer 1: 32 + 64.
+    assert count_lora_parameters(uneven, [0, 1], r=2, target_modules=["q_proj"]).trainable == 2 * (64 + 96)
+    with pytest.raises(OptionError, match=r"Layer 1 has no v_proj.*expected some of q_proj, o_proj"):
+        count_lora_parameters(uneven, [0, 1], r=2, target_modules=["q_proj", "v_proj"])

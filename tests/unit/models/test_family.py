@@ -1,6 +1,6 @@
 import pytest
 import torch
-from transformers import Blip2Config, JanusConfig, LlamaConfig, LlavaConfig
+from transformers import Blip2Config, LlamaConfig, LlavaConfig, VideoLlavaConfig
 
 from headimpact.core.errors import UnsupportedModelError
 from headimpact.models.families import FAMILIES, REFUSED
@@ -17,7 +17,7 @@ def test_each_entry_serves_its_own_type(model_type):
     [
         pytest.param(LlamaConfig(), "Not a vision-language model: 'llama'", id="text only"),
         pytest.param(Blip2Config(), "'blip-2' is refused: its image enters through learned queries", id="queries"),
-        pytest.param(JanusConfig(), "Unknown model family 'janus'.*Known: llava", id="not yet"),
+        pytest.param(VideoLlavaConfig(), "Unknown model family 'video_llava'.*Known: llava", id="not yet"),
     ],
 )
 def test_refused_types(config, match):

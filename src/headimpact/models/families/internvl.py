@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,15 @@ _IMAGE_PROCESSORS = ("GotOcr2ImageProcessor", "Cohere2VisionImageProcessor")
 """Processors that resize a picture to whole tiles, cut it, and put the picture as a whole behind the tiles."""
 
 
+Window = tuple[int, tuple[int, int], tuple[int, int]]
+"""Number of a tile, its row and column, and the rows and columns of tiles that its picture has."""
+
+WHOLE_WINDOW: Window = (WHOLE_PICTURE, (0, 0), (1, 1))
+
+
 @dataclasses.dataclass(frozen=True)
-class _Tile:
-    """What the tower makes of one tile.
+class SquareTile:
+    """What the tower makes of one tile: a square of tokens.
 
     Attributes:
         size_hw: Height and width of a tile, in pixels.
@@ -110,16 +116,26 @@ def tiled_layouts(
     layouts = []
     for positions, row in zip(image_token_positions(inputs, config.image_token_id), image_sizes_hw, strict=True):
         own, grids = grids[: len(row)], grids[len(row) :]
-        layouts.append(_row_layout(str(config.model_type), positions, own, tile=tile))
+        layouts.append(lay_windows(str(config.model_type), positions, [_windows(grid) for grid in own], tile=tile))
     return layouts
 
 
-def _row_layout(
-    model_type: str, positions: TokenPositions, grids: list[tuple[int, int]], *, tile: _Tile
+def lay_windows(
+    model_type: str, positions: TokenPositions, pictures: Sequence[Sequence[Window]], *, tile: SquareTile
 ) -> ImageTokenLayout:
-    """Lay one row's tokens on the tiles of its pictures, in order."""
+    """Lay one row's tokens on the tiles of its pictures, in order.
+
+    Args:
+        model_type: Family, for the message.
+        positions: Positions of the row's image tokens.
+        pictures: Windows of each picture in the order of the sequence.
+        tile: What the tower makes of each.
+
+    Raises:
+        UnsupportedModelError: If the tokens do not fill the tiles.
+    """
     per_tile = tile.side**2
-    windows = [(index, *window) for index, grid in enumerate(grids) for window in _windows(grid)]
+    windows = [(index, *window) for index, picture in enumerate(pictures) for window in picture]
     text = f"{len(windows)} x {tile.side} x {tile.side}"
     refuse_unfilled_grid(model_type, found=len(positions), expected=len(windows) * per_tile, grid=text)
     parts = []
@@ -136,13 +152,18 @@ def _row_layout(
     return join_layouts(parts)
 
 
-def _windows(grid: tuple[int, int]) -> list[tuple[int, tuple[int, int], tuple[int, int]]]:
-    """Give number, place and grid of every tile of a picture in the order in which they enter, the whole last."""
-    rows, columns = grid
-    whole = (WHOLE_PICTURE, (0, 0), (1, 1))
-    if grid == (1, 1):
-        return [whole]
-    return [*((number, divmod(number, columns), grid) for number in range(rows * columns)), whole]
+def tile_windows(grid: tuple[int, int]) -> list[Window]:
+    """Give the windows of a picture's tiles, row by row, without the picture as a whole.
+
+    Args:
+        grid: Rows and columns of tiles.
+    """
+    return [(number, divmod(number, grid[1]), grid) for number in range(grid[0] * grid[1])]
+
+
+def _windows(grid: tuple[int, int]) -> list[Window]:
+    """Give a picture's windows in the order in which they enter: the whole last, or alone."""
+    return [WHOLE_WINDOW] if grid == (1, 1) else [*tile_windows(grid), WHOLE_WINDOW]
 
 
 def _tile_grids(
@@ -172,7 +193,7 @@ def _tile_grids(
     )
 
 
-def _tile(config: PretrainedConfig, size_hw: tuple[int, ...], *, merge: int) -> _Tile:
+def _tile(config: PretrainedConfig, size_hw: tuple[int, ...], *, merge: int) -> SquareTile:
     """Give the grid of tokens on one tile.
 
     Raises:
@@ -201,7 +222,7 @@ def _tile(config: PretrainedConfig, size_hw: tuple[int, ...], *, merge: int) -> 
             f"{config.model_type!r} model expects a square of them with sides divisible by {merge}. Check the tile "
             "size in preprocessor_config.json."
         )
-    return _Tile((height, width), (merge * patch_height, merge * patch_width), rows // merge)
+    return SquareTile((height, width), (merge * patch_height, merge * patch_width), rows // merge)
 
 
 FAMILY = ModelFamily(

@@ -42,8 +42,37 @@ def qwen2_vl_layouts(
         UnsupportedModelError: If the tokens do not fill the grids.
     """
     del processor
-    merge = int(config.vision_config.spatial_merge_size)
-    grids = [(int(rows) // merge, int(columns) // merge) for _, rows, columns in inputs["image_grid_thw"].tolist()]
+    grids = merged_grids(inputs, merge=int(config.vision_config.spatial_merge_size))
+    return lay_grids(config, inputs, image_sizes_hw, grids=grids)
+
+
+def merged_grids(inputs: Mapping[str, Any], *, merge: int) -> list[tuple[int, int]]:
+    """Give rows and columns of tokens per picture.
+
+    Args:
+        inputs: What the processor made of a batch, with `image_grid_thw`.
+        merge: Patches along each side of a token's square.
+    """
+    return [(int(rows) // merge, int(columns) // merge) for _, rows, columns in inputs["image_grid_thw"].tolist()]
+
+
+def lay_grids(
+    config: PretrainedConfig, inputs: Mapping[str, Any], image_sizes_hw: ImageSizes, *, grids: list[tuple[int, int]]
+) -> list[ImageTokenLayout]:
+    """Lay each picture's tokens on one grid for the whole picture, nothing cropped or padded.
+
+    Args:
+        config: The model's config.
+        inputs: What the processor made of a batch.
+        image_sizes_hw: Height and width of every picture per batch row.
+        grids: Rows and columns of tokens per picture.
+
+    Returns:
+        One layout per row.
+
+    Raises:
+        UnsupportedModelError: If grids are not as many as pictures, or the tokens do not fill them.
+    """
     counts = [len(sizes) for sizes in image_sizes_hw]
     if sum(counts) != len(grids):
         raise UnsupportedModelError(f"Processor made {len(grids)} grids of {sum(counts)} pictures; expected one each.")
