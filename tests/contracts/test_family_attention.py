@@ -63,7 +63,7 @@ def test_captured_rows_are_eagers(name, tiny_model, implementation, side, count)
     weights = eager_weights(eager, batch.inputs)
     for row in range(count):
         expected = torch.stack([layer[row][:, queries[row]][:, :, keys[row]].mean(dim=1) for layer in weights])
-        torch.testing.assert_close(captured.maps[row], expected, atol=1e-6, rtol=0)
+        torch.testing.assert_close(captured.maps[row], expected, atol=1e-6, rtol=1e-4)
 
 
 def test_captured_rows_in_bfloat16_are_within_its_rounding(name, tiny_model):

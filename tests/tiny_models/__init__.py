@@ -9,9 +9,11 @@ from tests.tiny_models import (
     glm4v,
     idefics3,
     internvl,
+    lfm2_vl,
     llava,
     llava_next,
     llava_onevision,
+    mistral3,
     mllama,
     paligemma,
     qwen3_5,
@@ -51,6 +53,15 @@ TINY_MODELS: Mapping[str, TinyModel] = {
     "aya_vision": TinyModel(save=aya_vision.save_aya_vision),
     "aya_vision-windowed": TinyModel(save=aya_vision.save_aya_vision_windowed),
     "cohere2_vision": TinyModel(save=cohere2_vision.save_cohere2_vision),
+    "mistral3": TinyModel(save=mistral3.save_mistral3, mixing=("attention.o_proj",), patch_embedding=("patch_conv",)),
+    "mistral3-ministral": TinyModel(
+        save=mistral3.save_mistral3_ministral, mixing=("attention.o_proj",), patch_embedding=("patch_conv",)
+    ),
+    "llava-pixtral": TinyModel(
+        save=mistral3.save_llava_pixtral, mixing=("attention.o_proj",), patch_embedding=("patch_conv",)
+    ),
+    "lfm2_vl": TinyModel(save=lfm2_vl.save_lfm2_vl),
+    "lfm2_vl-whole": TinyModel(save=lfm2_vl.save_lfm2_vl_whole),
     "paligemma": TinyModel(save=paligemma.save_paligemma),
     "paligemma-capped": TinyModel(save=paligemma.save_paligemma2),
     "gemma3": TinyModel(save=gemma3.save_gemma3),

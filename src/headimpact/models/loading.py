@@ -63,6 +63,7 @@ class LoadedModel:
             "adapter": None if self.adapter is None else str(self.adapter),
             "device": str(self.device),
             "dtype": self.dtype_name,
+            "image_backend": type(self.processor.image_processor).__name__,
         }
 
     @property

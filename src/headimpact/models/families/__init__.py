@@ -26,6 +26,8 @@ FAMILIES = Registry(
         "internvl": "headimpact.models.families.internvl:FAMILY",
         "aya_vision": "headimpact.models.families.aya_vision:FAMILY",
         "cohere2_vision": "headimpact.models.families.cohere2_vision:FAMILY",
+        "mistral3": "headimpact.models.families.mistral3:FAMILY",
+        "lfm2_vl": "headimpact.models.families.lfm2_vl:FAMILY",
         "paligemma": "headimpact.models.families.paligemma:FAMILY",
         "gemma3": "headimpact.models.families.gemma3:FAMILY",
     },
