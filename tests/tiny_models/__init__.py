@@ -15,6 +15,7 @@ from tests.tiny_models import (
     llava_onevision,
     mistral3,
     mllama,
+    molmo2,
     paligemma,
     qwen3_5,
     qwen3_vl,
@@ -60,6 +61,7 @@ TINY_MODELS: Mapping[str, TinyModel] = {
     "llava-pixtral": TinyModel(
         save=mistral3.save_llava_pixtral, mixing=("attention.o_proj",), patch_embedding=("patch_conv",)
     ),
+    "molmo2": TinyModel(save=molmo2.save_molmo2, mixing=("self_attn.o_proj",)),
     "lfm2_vl": TinyModel(save=lfm2_vl.save_lfm2_vl),
     "lfm2_vl-whole": TinyModel(save=lfm2_vl.save_lfm2_vl_whole),
     "paligemma": TinyModel(save=paligemma.save_paligemma),

@@ -27,6 +27,7 @@ FAMILIES = Registry(
         "aya_vision": "headimpact.models.families.aya_vision:FAMILY",
         "cohere2_vision": "headimpact.models.families.cohere2_vision:FAMILY",
         "mistral3": "headimpact.models.families.mistral3:FAMILY",
+        "molmo2": "headimpact.models.families.molmo2:FAMILY",
         "lfm2_vl": "headimpact.models.families.lfm2_vl:FAMILY",
         "paligemma": "headimpact.models.families.paligemma:FAMILY",
         "gemma3": "headimpact.models.families.gemma3:FAMILY",
@@ -48,6 +49,8 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "idefics2": _LEARNED_QUERIES,
         "kosmos-2": _LEARNED_QUERIES,
         "florence2": _ENCODER_DECODER,
+        "pp_formulanet": _ENCODER_DECODER,
+        "pi0": "it answers with a robot's actions, not with text",
         "got_ocr2": "its image tokens come from overlapping convolutions, so none stands for a place of its own",
     }
 )
