@@ -49,8 +49,6 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "idefics2": _LEARNED_QUERIES,
         "kosmos-2": _LEARNED_QUERIES,
         "florence2": _ENCODER_DECODER,
-        "pp_formulanet": _ENCODER_DECODER,
-        "pi0": "it answers with a robot's actions, not with text",
         "got_ocr2": "its image tokens come from overlapping convolutions, so none stands for a place of its own",
     }
 )
