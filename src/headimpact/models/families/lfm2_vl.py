@@ -145,6 +145,12 @@ def _row_layout(
     return join_layouts(parts)
 
 
+def _refusals(config: PretrainedConfig) -> Mapping[str, str]:
+    """Say which attention implementations the model class offers and its tower has not."""
+    del config
+    return {"flex_attention": "transformers has none for its SigLIP 2 tower"}
+
+
 FAMILY = ModelFamily(
     model_type="lfm2_vl",
     checkpoints=("LiquidAI/LFM2-VL-3B", "LiquidAI/LFM2-VL-1.6B"),
@@ -152,5 +158,6 @@ FAMILY = ModelFamily(
     tiles="above twice that, 2 to 10 square tiles in the arrangement nearest to its shape, then the picture as a whole",
     image_token_layouts=lfm2_vl_layouts,
     language_inputs=lfm2_vl_language_inputs,
+    refused_implementations=_refusals,
     needs_torchvision=True,
 )

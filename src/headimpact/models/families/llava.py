@@ -239,11 +239,23 @@ def _window(
     return plane, start
 
 
+def pixtral_refusals(config: PretrainedConfig) -> Mapping[str, str]:
+    """Say which attention implementations a Pixtral tower cannot be run with; other towers take all.
+
+    Args:
+        config: The model's config.
+    """
+    if config.vision_config.model_type != "pixtral":
+        return {}
+    return {"flex_attention": "torch's kernel for it crashes in the Pixtral tower on a CPU"}
+
+
 FAMILY = ModelFamily(
     model_type="llava",
     checkpoints=("llava-hf/llava-1.5-7b-hf", "llava-hf/bakLlava-v1-hf", "mistral-community/pixtral-12b"),
     grid_rule="one grid a picture; centre crop, plain resize, padding to a square, or with Pixtral its own shape",
     image_token_layouts=llava_layouts,
     language_inputs=llava_language_inputs,
+    refused_implementations=pixtral_refusals,
     plain_template="USER: {image}\n{prompt} ASSISTANT:",
 )

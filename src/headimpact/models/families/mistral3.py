@@ -6,7 +6,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from headimpact.core.errors import UnsupportedModelError
-from headimpact.models.families.llava import llava_language_inputs, pixtral_layouts
+from headimpact.models.families.llava import llava_language_inputs, pixtral_layouts, pixtral_refusals
 from headimpact.models.family import ImageSizes, ModelFamily
 from headimpact.models.image_tokens import ImageTokenLayout
 
@@ -44,5 +44,6 @@ FAMILY = ModelFamily(
     grid_rule="one grid a picture in its own shape; sides rounded up to multiples of 28 pixels",
     image_token_layouts=mistral3_layouts,
     language_inputs=llava_language_inputs,
+    refused_implementations=pixtral_refusals,
     needs_torchvision=True,
 )

@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 from transformers import Lfm2VlConfig, SiglipImageProcessorPil
 
-from headimpact.core.errors import DataFormatError, UnsupportedModelError
+from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
 from headimpact.models.families.lfm2_vl import lfm2_vl_layouts
 from headimpact.models.image_tokens import WHOLE_PICTURE
+from headimpact.models.loading import load_model
 from headimpact.models.prompts import encode
 
 pytest.importorskip("torchvision", reason="lfm2_vl's image processor needs torchvision")
@@ -77,6 +78,13 @@ def test_tiles_without_the_whole():
 def test_refused(shapes, tokens, match):
     with pytest.raises(UnsupportedModelError, match=match):
         layout((24, 48), *shapes, tokens=tokens)
+
+
+def test_flex_attention_is_refused(tiny_checkpoint):
+    with pytest.raises(
+        OptionError, match="'flex_attention' is refused for 'lfm2_vl': transformers has none for its Sig"
+    ):
+        load_model(tiny_checkpoint("lfm2_vl"), attn_implementation="flex_attention")
 
 
 def test_an_unknown_image_processor():

@@ -9,7 +9,9 @@ from PIL import Image
 from transformers import LlavaConfig, Mistral3Config, PixtralImageProcessorPil, SiglipImageProcessorPil
 
 from headimpact.core.errors import DataFormatError, UnsupportedModelError
+from headimpact.models.families.llava import FAMILY as LLAVA
 from headimpact.models.families.llava import llava_layouts
+from headimpact.models.families.mistral3 import FAMILY as MISTRAL3
 from headimpact.models.families.mistral3 import mistral3_layouts
 from headimpact.models.prompts import encode
 
@@ -71,6 +73,12 @@ def test_refused(options, size, tokens, match):
     made = processor(options.pop("image_processor", None))
     with pytest.raises(UnsupportedModelError, match=match):
         mistral3_layouts(config(**options), made, batch(size, tokens=[1, *[IMAGE] * tokens, END]), [[(8, 8)]])
+
+
+@pytest.mark.parametrize("family", [LLAVA, MISTRAL3], ids=lambda family: family.model_type)
+def test_flex_attention_is_refused_for_a_pixtral_tower_alone(family):
+    assert "crashes in the Pixtral tower" in family.refused_implementations(config())["flex_attention"]
+    assert family.refused_implementations(config("siglip_vision_model")) == {}
 
 
 @pytest.mark.parametrize("name", ["mistral3", "llava-pixtral"])
