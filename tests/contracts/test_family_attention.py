@@ -4,6 +4,7 @@ from typing import Literal
 
 import pytest
 import torch
+from torch._dynamo.exc import BackendCompilerFailed
 
 from headimpact.attention.capture import capture_attention
 from headimpact.attention.queries import response_rows
@@ -47,14 +48,8 @@ def capture(loaded, batch):
     return watched, captured, queries, keys
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("count", [1, 2])
-def test_captured_rows_are_eagers(name, tiny_model, implementation, side, count):
-    eager = tiny_model(name, attn_implementation="eager")
-    if implementation in eager.family.refused_implementations(eager.config):
-        pytest.skip(f"{implementation} is refused for this model")
-    loaded = tiny_model(name, attn_implementation=implementation)
+def check_captured_rows(eager, loaded, count: int, side: Literal["left", "right"], *, atol: float) -> None:
+    """Hold what is captured to eager attention's weights, and the outputs under capture to those without."""
     batch = encode_rows(loaded, count, side)
     with torch.no_grad():
         plain = loaded.family.backbone(loaded.model)(**batch.inputs, use_cache=False).last_hidden_state
@@ -63,7 +58,33 @@ def test_captured_rows_are_eagers(name, tiny_model, implementation, side, count)
     weights = eager_weights(eager, batch.inputs)
     for row in range(count):
         expected = torch.stack([layer[row][:, queries[row]][:, :, keys[row]].mean(dim=1) for layer in weights])
-        torch.testing.assert_close(captured.maps[row], expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(captured.maps[row], expected, atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_captured_rows_are_eagers(name, tiny_model, implementation, side, count):
+    eager = tiny_model(name, attn_implementation="eager")
+    if implementation in eager.family.refused_implementations(eager.config):
+        pytest.skip(f"{implementation} is refused for this model")
+    check_captured_rows(eager, tiny_model(name, attn_implementation=implementation), count, side, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch and transformers call what torch deprecates
+def test_captured_rows_are_eagers_under_flex_attention(name, tiny_model):
+    """One batch each: flex_attention compiles for half a minute on a CPU."""
+    eager = tiny_model(name, attn_implementation="eager")
+    refused = eager.family.refused_implementations(eager.config)
+    if "flex_attention" not in eager.family.implementations() or "flex_attention" in refused:
+        pytest.skip("flex_attention is not to be had for this model")
+    torch.compiler.reset()  # it compiles anew for a few models only, then computes uncompiled
+    flex = tiny_model(name, attn_implementation="flex_attention")
+    try:
+        check_captured_rows(eager, flex, 2, "left", atol=1e-5)
+    except BackendCompilerFailed as error:
+        pytest.skip(f"torch's compiler fails on this model's mask before anything is computed: {type(error).__name__}")
 
 
 def test_captured_rows_in_bfloat16_are_within_its_rounding(name, tiny_model):

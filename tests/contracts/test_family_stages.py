@@ -3,6 +3,8 @@
 import dataclasses
 
 import numpy as np
+import transformers
+from transformers.utils import is_torchvision_available
 
 from headimpact.embedded.scenes import build_scenes
 from headimpact.models.loading import load_model
@@ -11,6 +13,13 @@ from headimpact.selection.strategies import select_layers
 from headimpact.tuning.lora import attached_lora, build_lora_config, count_parameters
 from headimpact.workflows.configs import ScoreConfig
 from headimpact.workflows.scoring import score_command
+
+
+def test_pictures_are_prepared_by_pillow_unless_the_family_needs_torchvision(loaded):
+    """Also where torchvision is installed; where it is not, what loads does not need it and may not say so."""
+    image_processor = type(loaded.processor.image_processor).__name__
+    assert not hasattr(transformers, f"{image_processor}Pil")
+    assert is_torchvision_available() or not loaded.family.needs_torchvision
 
 
 def test_architecture_names_language_modules_alone(loaded):

@@ -11,10 +11,13 @@ from tests.tiny_models import (
     glm4v,
     idefics3,
     internvl,
+    lfm2_vl,
     llava,
     llava_next,
     llava_onevision,
+    mistral3,
     mllama,
+    molmo2,
     ovis2,
     paddleocr_vl,
     paligemma,
@@ -77,6 +80,16 @@ TINY_MODELS: Mapping[str, TinyModel] = {
     "ovis2-whole": TinyModel(save=ovis2.save_ovis2_whole),
     "deepseek_vl": TinyModel(save=deepseek_vl.save_deepseek_vl),
     "janus": TinyModel(save=deepseek_vl.save_janus, mixing=("self_attn.projection_layer",)),
+    "mistral3": TinyModel(save=mistral3.save_mistral3, mixing=("attention.o_proj",), patch_embedding=("patch_conv",)),
+    "mistral3-ministral": TinyModel(
+        save=mistral3.save_mistral3_ministral, mixing=("attention.o_proj",), patch_embedding=("patch_conv",)
+    ),
+    "llava-pixtral": TinyModel(
+        save=mistral3.save_llava_pixtral, mixing=("attention.o_proj",), patch_embedding=("patch_conv",)
+    ),
+    "molmo2": TinyModel(save=molmo2.save_molmo2, mixing=("self_attn.o_proj",)),
+    "lfm2_vl": TinyModel(save=lfm2_vl.save_lfm2_vl),
+    "lfm2_vl-whole": TinyModel(save=lfm2_vl.save_lfm2_vl_whole),
     "paligemma": TinyModel(save=paligemma.save_paligemma),
     "paligemma-capped": TinyModel(save=paligemma.save_paligemma2),
     "gemma3": TinyModel(save=gemma3.save_gemma3),

@@ -77,6 +77,7 @@ class ModelFamily:
             something out, with what it is.
         plain_template: Prompt with `{image}` and `{prompt}` for checkpoints without a chat template, or None
             if the family has always shipped one.
+        needs_torchvision: Whether transformers has the family's processor for torchvision alone.
     """
 
     model_type: str
@@ -91,6 +92,7 @@ class ModelFamily:
     checkpoints: tuple[str, ...] = ()
     refused_implementations: Refusals = _no_refusals
     plain_template: str | None = None
+    needs_torchvision: bool = False
 
     def implementations(self) -> tuple[str, ...]:
         """List the attention implementations for the family's default config, without those that are refused.

@@ -63,6 +63,7 @@ class LoadedModel:
             "device": str(self.device),
             "dtype": self.dtype_name,
             "quantization": self.quantization,
+            "image_backend": type(self.processor.image_processor).__name__,
         }
 
     @property

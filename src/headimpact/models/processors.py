@@ -1,8 +1,10 @@
-"""Loads a checkpoint's processor, also where only its video part cannot be had."""
+"""Loads a checkpoint's processor: pictures prepared by Pillow wherever transformers can, videos not needed."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+import transformers
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoProcessor, AutoTokenizer, PretrainedConfig
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import is_torchvision_available
@@ -11,7 +13,11 @@ from headimpact.core.errors import DataFormatError, MissingExtraError
 
 
 def load_processor(source: str, config: PretrainedConfig, *, revision: str | None) -> Any:
-    """Load the processor; without torchvision, build it without its video part.
+    """Load the processor with Pillow's image part; without torchvision, build it without its video part.
+
+    transformers prepares pictures with torchvision where that is installed and with Pillow elsewhere; the two resample
+    a little differently. So that scores do not depend on what else is installed, Pillow is taken wherever there is a
+    choice; a run's provenance names the class. Processors that exist for torchvision alone need it.
 
     transformers' video processors need torchvision, and a processor with a video part cannot be built
     without one. Pictures do not need it, so the family's own class is built from its image processor,
@@ -35,10 +41,16 @@ def load_processor(source: str, config: PretrainedConfig, *, revision: str | Non
     try:
         processor = _load_whole_or_videoless(source, config, options)
     except (ImportError, OSError, ValueError, TypeError, KeyError) as error:
-        if isinstance(error, ImportError) or _wants_torchvision(error):
+        if _wants_torchvision(error):
             raise MissingExtraError(
-                f"The processor of {source!r} needs a package that is not installed: {_one_line(error)}. "
-                "Install it, usually with: pip install torchvision"
+                f"The processor of {source!r} needs the package 'torchvision', which is not installed; transformers "
+                f"has none for {config.model_type!r} without it. Install the release that fits torch "
+                f"{torch.__version__} with: pip install torchvision"
+            ) from error
+        if isinstance(error, ImportError):
+            raise MissingExtraError(
+                f"The processor of {source!r} needs a package that is not installed: {_one_line(error)} Install what "
+                "it names."
             ) from error
         raise DataFormatError(
             f"Cannot load the processor of {source!r}: {_one_line(error)}. Expected processor_config.json or "
@@ -66,7 +78,7 @@ def _load_whole_or_videoless(source: str, config: PretrainedConfig, options: Map
         ValueError: If a processor file is broken.
     """
     try:
-        return AutoProcessor.from_pretrained(source, **options)
+        return _with_pillow(AutoProcessor.from_pretrained(source, **options), source, options)
     except (ImportError, ValueError) as error:
         if not _wants_torchvision(error) or type(config) not in PROCESSOR_MAPPING:
             raise
@@ -76,9 +88,19 @@ def _load_whole_or_videoless(source: str, config: PretrainedConfig, options: Map
     return _build_videoless(processor_class, source, options)
 
 
+def _with_pillow(processor: Any, source: str, options: Mapping[str, Any]) -> Any:
+    """Let Pillow prepare the pictures where transformers has a class for it beside the one for torchvision."""
+    name = type(getattr(processor, "image_processor", None)).__name__
+    pillow_class = getattr(transformers, f"{name}Pil", None)
+    if pillow_class is not None:
+        processor.image_processor = pillow_class.from_pretrained(source, **options)
+    return processor
+
+
 def _wants_torchvision(error: BaseException) -> bool:
     """Say whether transformers failed for want of torchvision or of a video processor, which needs it."""
-    return not is_torchvision_available() and any(name in str(error) for name in ("VideoProcessor", "torchvision"))
+    text = str(error).lower()
+    return not is_torchvision_available() and ("videoprocessor" in text or "torchvision" in text)
 
 
 class _AbsentPart(dict[str, Any]):

@@ -206,7 +206,7 @@ def _process(
             return_offsets_mapping=True,
             return_tensors="pt",
         )
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # the latter where a processor's tensors do not fit together
         sizes = ", ".join(f"{picture.width}x{picture.height}" for row in pictures for picture in row)
         raise DataFormatError(
             f"The processor refuses a batch: {' '.join(str(error).split())} Pictures: {sizes} pixels."

@@ -54,7 +54,7 @@ def _short(row: dict[str, str]) -> list[str]:
     return [value for field, value in row.items() if field not in ("name", *LONG_FIELDS) and value]
 
 
-LONG_FIELDS = ("tiles", "implementations", "transformers", "checkpoints")
+LONG_FIELDS = ("tiles", "implementations", "needs", "transformers", "checkpoints")
 """Fields of a row that only `--json` and `--markdown` show."""
 
 
@@ -73,6 +73,7 @@ def list_families() -> Rows:
                 "grid": family.grid_rule,
                 "tiles": family.tiles,
                 "implementations": ", ".join(family.implementations()),
+                "needs": "torchvision" if family.needs_torchvision else "",
                 "transformers": TESTED_TRANSFORMERS,
                 "checkpoints": ", ".join(family.checkpoints),
             }

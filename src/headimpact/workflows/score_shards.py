@@ -104,7 +104,6 @@ def _reduce_shards(
         options={name: identity[name] for name in identity if name not in NO_OPTIONS},
         provenance={
             **loaded.describe(),
-            "image_backend": type(loaded.processor.image_processor).__name__,
             "data_fingerprint": dataset.fingerprint,
             "seed": config.seed,
         },

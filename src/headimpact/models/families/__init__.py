@@ -38,6 +38,9 @@ FAMILIES = Registry(
         "ovis2": "headimpact.models.families.ovis2:FAMILY",
         "deepseek_vl": "headimpact.models.families.deepseek_vl:FAMILY",
         "janus": "headimpact.models.families.janus:FAMILY",
+        "mistral3": "headimpact.models.families.mistral3:FAMILY",
+        "molmo2": "headimpact.models.families.molmo2:FAMILY",
+        "lfm2_vl": "headimpact.models.families.lfm2_vl:FAMILY",
         "paligemma": "headimpact.models.families.paligemma:FAMILY",
         "gemma3": "headimpact.models.families.gemma3:FAMILY",
         "gemma4": "headimpact.models.families.gemma4:FAMILY",
@@ -64,7 +67,9 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "granite4_vision": "its image tokens are learned queries over windows, whose places inside are not known",
         **dict.fromkeys(("florence2", "pix2struct", "pp_formulanet", "t5gemma2", "udop"), _ENCODER_DECODER),
         "vision-encoder-decoder": _ENCODER_DECODER,
-        **dict.fromkeys(("fast_vlm", "gemma3n", "got_ocr2", "pp_chart2table", "unlimited_ocr"), _OVERLAPPING),
+        **dict.fromkeys(
+            ("fast_vlm", "gemma3n", "got_ocr2", "pp_chart2table", "step3p7", "unlimited_ocr"), _OVERLAPPING
+        ),
         "deepseek_vl_hybrid": "half of each image token comes from overlapping convolutions and has no place",
         **dict.fromkeys(("chameleon", "emu3"), _CODEBOOK),
         "diffusion_gemma": "it writes blocks of text at once, so no row of attention predicts a token of its own",

@@ -10,4 +10,5 @@ FAMILY = dataclasses.replace(
     checkpoints=("CohereLabs/command-a-vision-07-2025",),
     grid_rule="one square grid a tile, 16 x 16 as published; the picture's shape is not kept",
     tiles="up to 12 tiles, as many as the picture fills with the least enlargement, then the picture as a whole",
+    needs_torchvision=True,
 )

@@ -69,6 +69,6 @@ FAMILY = ModelFamily(
     checkpoints=("tencent/HunyuanOCR",),
     grid_rule="one grid a picture in its own shape; sides rounded to multiples of 32 pixels",
     image_token_layouts=hunyuan_vl_layouts,
-    pixel_order="patches",
+    pixel_order=None,  # patches come row by row, not in the blocks that are merged
     language_inputs=qwen2_vl_language_inputs,
 )

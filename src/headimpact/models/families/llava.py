@@ -1,4 +1,4 @@
-"""LLaVA 1.x: one picture, one grid; centre crop, plain resize, or padding to a square before both."""
+"""LLaVA 1.x: one picture, one grid; centre crop, plain resize, padding to a square, or, with Pixtral, its own shape."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,8 +21,9 @@ from headimpact.models.family import (
 )
 from headimpact.models.image_tokens import ImageTokenLayout, grid_layout, join_layouts
 from headimpact.models.patch_grid import grid_boxes
+from headimpact.models.whole_pictures import whole_pictures_layout
 
-_CLASS_TOKENS = {"clip_vision_model": 1, "siglip_vision_model": 0}
+_CLASS_TOKENS = {"clip_vision_model": 1, "siglip_vision_model": 0, "pixtral": 0}
 """Tokens that each known vision tower puts before its patches; they have no place in the picture."""
 
 _IMAGE_PROCESSORS = ("CLIPImageProcessor", "SiglipImageProcessor", "LlavaImageProcessor")
@@ -36,7 +37,7 @@ def llava_layouts(
 
     Args:
         config: The model's config.
-        processor: Its `LlavaProcessor`.
+        processor: Its `LlavaProcessor`, or `PixtralProcessor` with a Pixtral tower.
         inputs: What the processor made of a batch.
         image_sizes_hw: Height and width of every picture per batch row.
 
@@ -48,6 +49,8 @@ def llava_layouts(
             the grid.
     """
     skipped, patch_size = _tower(config)
+    if config.vision_config.model_type == "pixtral":
+        return pixtral_layouts(config, processor, inputs, image_sizes_hw, merge=1)
     height, width = (int(side) for side in inputs["pixel_values"].shape[-2:])
     rows, columns = height // patch_size, width // patch_size
     per_image = skipped + rows * columns
@@ -69,6 +72,50 @@ def llava_layouts(
     return layouts
 
 
+def pixtral_layouts(
+    config: PretrainedConfig, processor: Any, inputs: Mapping[str, Any], image_sizes_hw: ImageSizes, *, merge: int
+) -> list[ImageTokenLayout]:
+    """Lay each picture's tokens on its own grid, as a Pixtral tower takes it: resized to whole tokens, nothing cropped.
+
+    Row breaks (b) and the end token (e) are no image tokens; pictures of a batch are padded, padding gets no token:
+
+        picture   0 1 2     sequence   0 1 2 b
+                  3 4 5                3 4 5 e
+
+    Args:
+        config: The model's config.
+        processor: Its `PixtralProcessor`.
+        inputs: What the processor made of a batch, with `image_sizes`.
+        image_sizes_hw: Height and width of every picture per batch row.
+        merge: Patches along each side of a token's square.
+
+    Returns:
+        One layout per row.
+
+    Raises:
+        UnsupportedModelError: If the image processor is unknown, a processed picture does not end with a token, or
+            the tokens do not fill the grids.
+
+    Source: transformers' pixtral/modeling_pixtral.py (patches) and mistral3/modeling_mistral3.py (merging).
+    """
+    model_type = str(config.model_type)
+    known_image_processor(model_type, processor.image_processor, known=("PixtralImageProcessor",))
+    side = int(config.vision_config.patch_size) * merge
+    sizes = [(int(height), int(width)) for height, width in inputs["image_sizes"].tolist()]
+    for height, width in sizes:
+        if height % side or width % side:
+            raise UnsupportedModelError(
+                f"Processed picture of a {model_type!r} model is {height} x {width} pixels; expected multiples of "
+                f"{side}, the side of a token. Check that processor and model belong together."
+            )
+    layouts = []
+    for positions, row in zip(image_token_positions(inputs, config.image_token_id), image_sizes_hw, strict=True):
+        own, sizes = sizes[: len(row)], sizes[len(row) :]
+        grids = [(height // side, width // side) for height, width in own]
+        layouts.append(whole_pictures_layout(model_type, positions, grids))
+    return layouts
+
+
 def llava_language_inputs(backbone: nn.Module, inputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Compute image features once and put them into the embeddings.
 
@@ -79,7 +126,8 @@ def llava_language_inputs(backbone: nn.Module, inputs: Mapping[str, Any]) -> dic
     Returns:
         `inputs_embeds` and `attention_mask`, for the same backbone.
     """
-    return merged_embeddings(backbone, inputs, features_of={"pixel_values": inputs["pixel_values"]})
+    features_of = {name: inputs[name] for name in ("pixel_values", "image_sizes") if name in inputs}
+    return merged_embeddings(backbone, inputs, features_of=features_of)
 
 
 def merged_embeddings(
@@ -192,12 +240,24 @@ def _window(
     return plane, start
 
 
+def pixtral_refusals(config: PretrainedConfig) -> Mapping[str, str]:
+    """Say which attention implementations a Pixtral tower cannot be run with; other towers take all.
+
+    Args:
+        config: The model's config.
+    """
+    if config.vision_config.model_type != "pixtral":
+        return {}
+    return {"flex_attention": "torch's kernel for it crashes in the Pixtral tower on a CPU"}
+
+
 FAMILY = ModelFamily(
     model_type="llava",
-    checkpoints=("llava-hf/llava-1.5-7b-hf", "llava-hf/bakLlava-v1-hf"),
-    grid_rule="one grid a picture; centre crop, plain resize or padding to a square",
+    checkpoints=("llava-hf/llava-1.5-7b-hf", "llava-hf/bakLlava-v1-hf", "mistral-community/pixtral-12b"),
+    grid_rule="one grid a picture; centre crop, plain resize, padding to a square, or with Pixtral its own shape",
     image_token_layouts=llava_layouts,
     language_inputs=llava_language_inputs,
     continued_inputs=nothing_more,
+    refused_implementations=pixtral_refusals,
     plain_template="USER: {image}\n{prompt} ASSISTANT:",
 )

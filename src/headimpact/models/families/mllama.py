@@ -182,6 +182,12 @@ def _picture_layout(
     )
 
 
+def _refusals(config: PretrainedConfig) -> Mapping[str, str]:
+    """Say which attention implementations cannot be proven to give the model's numbers."""
+    del config
+    return {"flex_attention": "torch's kernel for it aborts in this model's cross-attention on a CPU"}
+
+
 FAMILY = ModelFamily(
     model_type="mllama",
     checkpoints=("meta-llama/Llama-3.2-11B-Vision-Instruct", "meta-llama/Llama-3.2-90B-Vision-Instruct"),
@@ -190,4 +196,5 @@ FAMILY = ModelFamily(
     image_token_layouts=mllama_layouts,
     pixel_order=None,  # a class token stands before the patches of each tile
     attention_path="model.language_model.layers.{layer_idx}.cross_attn",
+    refused_implementations=_refusals,
 )

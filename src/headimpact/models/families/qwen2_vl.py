@@ -9,9 +9,9 @@ from transformers import PretrainedConfig
 
 from headimpact.core.errors import UnsupportedModelError
 from headimpact.models.families.llava import merged_embeddings
-from headimpact.models.family import ImageSizes, ModelFamily, image_token_positions, refuse_unfilled_grid
-from headimpact.models.image_tokens import ImageTokenLayout, grid_layout, join_layouts
-from headimpact.models.patch_grid import grid_boxes
+from headimpact.models.family import ImageSizes, ModelFamily, image_token_positions
+from headimpact.models.image_tokens import ImageTokenLayout
+from headimpact.models.whole_pictures import whole_pictures_layout
 
 
 def qwen2_vl_layouts(
@@ -79,7 +79,7 @@ def lay_grids(
     layouts = []
     for positions, count in zip(image_token_positions(inputs, config.image_token_id), counts, strict=True):
         own, grids = grids[:count], grids[count:]
-        layouts.append(_row_layout(str(config.model_type), positions, own))
+        layouts.append(whole_pictures_layout(str(config.model_type), positions, own))
     return layouts
 
 
@@ -121,20 +121,6 @@ def qwen2_vl_continued_inputs(backbone: nn.Module, inputs: Mapping[str, Any]) ->
     mask, count = inputs["attention_mask"], inputs["input_ids"].shape[1]
     counted = (mask.long().cumsum(dim=-1) - 1)[:, -count:]
     return {"position_ids": (counted + model.rope_deltas.to(mask.device)).expand(3, -1, -1)}
-
-
-def _row_layout(model_type: str, positions: Any, grids: list[tuple[int, int]]) -> ImageTokenLayout:
-    """Lay one row's tokens on the grids of its pictures, in order."""
-    text = " + ".join(f"{rows} x {columns}" for rows, columns in grids)
-    expected = sum(rows * columns for rows, columns in grids)
-    refuse_unfilled_grid(model_type, found=len(positions), expected=expected, grid=text)
-    parts, start = [], 0
-    for index, (rows, columns) in enumerate(grids):
-        boxes = grid_boxes(rows=rows, columns=columns, patch_hw=(1, 1), start_yx=(0, 0), plane_hw=(rows, columns))
-        span = positions[start : start + rows * columns]
-        parts.append(grid_layout(span, boxes, rows=rows, columns=columns, image_index=index))
-        start += rows * columns
-    return join_layouts(parts)
 
 
 FAMILY = ModelFamily(

@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 
 from headimpact.attention.self_check import check_capture
-from headimpact.core.errors import UnsupportedModelError
+from headimpact.core.errors import OptionError, UnsupportedModelError
 from headimpact.models.image_tokens import WHOLE_PICTURE
+from headimpact.models.loading import load_model
 from headimpact.models.prompts import encode
 
 SIZES_HW = [(1, 1), (1, 900), (900, 1), (40, 40), (41, 40), (39, 79), (80, 81), (7, 23), (121, 40), (1500, 700)]
@@ -57,6 +58,11 @@ def test_the_capture_check_passes_on_cross_attention(tiny_model, caplog, impleme
         check = check_capture(loaded, encode(loaded, [white((60, 90))], ["What?"], ["a red circle"]))
     assert check.output_difference == 0
     assert check.row_difference <= (1e-6 if dtype == "float32" else 1e-3)
+
+
+def test_flex_attention_is_refused(tiny_checkpoint):
+    with pytest.raises(OptionError, match="'flex_attention' is refused for 'mllama': torch's kernel for it aborts"):
+        load_model(tiny_checkpoint("mllama"), attn_implementation="flex_attention")
 
 
 def test_a_template_that_puts_text_between_pictures_hides_the_first(tiny_model):
