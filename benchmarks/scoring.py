@@ -9,9 +9,9 @@ Four ways to run the same inputs, all in one process:
 
 Per model, number of image tokens and batch it gives
 
-    times     the ways in turn, `--pairs` times; median ratios with a bootstrap interval. `plain` is not timed: beside a
-              few layers its logits weigh far more than beside all
-    flops     the noise-free twin: counted floating-point operations, per layer and, since layers are alike, at full depth
+    times     the ways in turn, `--pairs` times; median ratios with a bootstrap interval. `plain` is not timed: beside
+              a few layers its logits weigh far more than beside all
+    flops     the noise-free twin: counted operations, per layer and, since layers are alike, at full depth
     bytes     what lives inside our own function beyond the attention call it wraps; what each way makes and keeps
 
 Inputs of more than `--timed-tokens` are counted only. Nothing is skipped in the last layer. Writes JSON.
@@ -84,14 +84,17 @@ class Setting:
 
     @property
     def image_tokens(self) -> int:
+        """Number of image tokens."""
         return self.side**2
 
     @property
     def length(self) -> int:
+        """Tokens of a row."""
         return PROMPT_TOKENS + self.image_tokens + RESPONSE_ROWS
 
     @property
     def layers(self) -> int:
+        """Layers that run."""
         return len(self.model.model.layers)
 
 
@@ -217,14 +220,16 @@ def flops_of(ways: dict[str, Way], setting: Setting) -> dict[str, float]:
     }
 
 
-def timed(way: Callable[[], None], device: torch.device) -> float:
-    """Time one run."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+def timed(way: Way, device: torch.device) -> float:
+    """Time one run: by the clock on a GPU; on a CPU by the processor's time, which others on the machine do not take."""
+    if device.type != "cuda":
+        start = time.process_time()
+        way()
+        return time.process_time() - start
+    torch.cuda.synchronize()
     start = time.perf_counter()
     way()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
@@ -278,7 +283,7 @@ def main() -> None:
     """Run all settings and write the JSON after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--layers", type=int, default=1, help="layers on the clock; 0 for the model's own depth")
+    parser.add_argument("--layers", type=int, default=2, help="layers on the clock; 0 for the model's own depth")
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--sides", type=int, nargs="+", default=[16, 32, 63], help="image tokens along each side")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
@@ -286,13 +291,16 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring.json"))
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     content: dict[str, Any] = {
         "what": "scoring against other ways to run the same inputs; ratios are scoring / other",
         "response_rows": RESPONSE_ROWS,
         "donors": DONORS,
         "pairs": args.pairs,
         "device": args.device if args.device == "cpu" else torch.cuda.get_device_name(args.device),
+        "clock": "wall" if args.device != "cpu" else "processor time",
         "threads": torch.get_num_threads(),
         "dtype": args.dtype,
         "torch": torch.__version__,
