@@ -221,7 +221,7 @@ def flops_of(ways: dict[str, Way], setting: Setting) -> dict[str, float]:
 
 
 def timed(way: Way, device: torch.device) -> float:
-    """Time one run: by the clock on a GPU; on a CPU by the processor's time, which others on the machine do not take."""
+    """Time one run: by the clock on a GPU; on a CPU by processor time, which others on the machine do not take."""
     if device.type != "cuda":
         start = time.process_time()
         way()
