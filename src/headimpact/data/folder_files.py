@@ -1,6 +1,7 @@
 """Read the list files of a data folder without trusting them: JSON, ids, texts, paths."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -47,6 +48,43 @@ def read_json_object(path: Path, name: str, faults: list[Fault]) -> Record:
         faults.append(Fault(name, "", f"Found a JSON {type(content).__name__}, expected an object {{...}}."))
         return {}
     return content
+
+
+def read_json_lines(
+    path: Path, name: str, faults: list[Fault], *, fields: Sequence[str]
+) -> Iterator[tuple[str, Record]]:
+    """Read a file of one JSON object a line; blank lines are passed over, faults are noted.
+
+    Args:
+        path: The file.
+        name: The file as named in messages.
+        faults: List that takes up what is wrong.
+        fields: What a line may hold, for messages.
+
+    Yields:
+        Place of a line and its object.
+    """
+    try:
+        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except OSError as error:
+        faults.append(Fault(name, "", f"Unreadable file: {error}."))
+        return
+    for number, line in enumerate(lines, start=1):
+        where = f"line {number}"
+        if not line.strip():
+            continue
+        try:
+            record = parse_json(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            faults.append(Fault(name, where, f"Unreadable text: {error}. Expected UTF-8."))
+        except DataFormatError as error:
+            faults.append(Fault(name, where, str(error)))
+        else:
+            if isinstance(record, dict):
+                yield where, record
+            else:
+                what = f"Found a JSON {type(record).__name__}, expected an object with {', '.join(fields)}."
+                faults.append(Fault(name, where, what))
 
 
 def list_records(content: Record, key: str, name: str, faults: list[Fault]) -> list[Record]:

@@ -102,7 +102,7 @@ def _inspect_entry(entry: PictureEntry) -> Sample | Skip | list[Fault]:
         try:
             masked.append((listed, listed.read_mask(_frames(entry, facts))))
         except DataFormatError as error:
-            faults.append(_fault(entry, listed.where, str(error)))
+            faults.append(_fault(entry, listed.where, str(error), file=listed.file))
     if faults or facts is None:
         return faults
     return _sample_or_skip(entry, facts, masked)
@@ -121,12 +121,15 @@ def _sample_or_skip(entry: PictureEntry, facts: PictureFacts, masked: Sequence[M
         image_id=entry.image_id,
         image_path=entry.path,
         size_hw=facts.size_hw,
-        key_objects=tuple(KeyObject(listed.category, listed.names, mask.source) for listed, mask in chosen),
+        key_objects=tuple(
+            KeyObject(listed.category, listed.names, mask.source, listed.origin) for listed, mask in chosen
+        ),
         captions=entry.captions,
         split=entry.split,
         prompt=entry.prompt,
         licence=entry.licence,
         orientation=facts.orientation,
+        caption_origin=entry.caption_origin,
     )
 
 
@@ -146,9 +149,9 @@ def _wrong_claim(entry: PictureEntry, facts: PictureFacts) -> str:
     )
 
 
-def _fault(entry: PictureEntry, where: str, what: str) -> Fault:
+def _fault(entry: PictureEntry, where: str, what: str, *, file: str | None = None) -> Fault:
     """Lay a fault on one picture."""
-    return Fault(entry.file, where, what, image_id=entry.image_id)
+    return Fault(file or entry.file, where, what, image_id=entry.image_id)
 
 
 def _usable_processors() -> int:

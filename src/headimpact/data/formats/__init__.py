@@ -93,9 +93,39 @@ def read_dataset(
         OptionError: If `limit` or `workers` is below 1.
         UnknownNameError: If there is no such split.
     """
+    dataset = check_content(root, read_content(root), skip_bad=skip_bad, seed=seed, progress=progress, workers=workers)
+    dataset = dataset.split(split)
+    return dataset if limit is None else dataset.limit(limit, seed)
+
+
+def check_content(
+    root: Path,
+    content: FolderContent,
+    *,
+    skip_bad: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> KeyObjectDataset:
+    """Open every picture and mask that a reader listed, and make the data set.
+
+    Args:
+        root: Folder that the pictures are in.
+        content: What a reader found.
+        skip_bad: As for `read_dataset`.
+        seed: Seed of the split of a folder that has none.
+        progress: Called after every picture with the number done and the number of all.
+        workers: Threads that decode pictures; by default one per usable processor.
+
+    Returns:
+        All samples; there may be none.
+
+    Raises:
+        DataFormatError: If there are faults; `faults` holds all of them.
+        OptionError: If `workers` is below 1.
+    """
     if workers is not None and workers < 1:
         raise OptionError(f"Number of workers: given {workers}; expected 1 or more.")
-    content = read_content(root)
     inspection = inspect_content(content, progress=progress, workers=workers)
     bad = {fault.image_id for fault in inspection.faults if fault.image_id is not None} if skip_bad else set()
     faults = [fault for fault in inspection.faults if fault.image_id is None or not skip_bad]
@@ -105,14 +135,13 @@ def read_dataset(
         *inspection.skips,
         *(Skip(e.image_id, "bad_picture", e.split) for e in content.entries if e.image_id in bad),
     ]
-    dataset = KeyObjectDataset(
+    return KeyObjectDataset(
         samples=inspection.samples,
         root=root,
         skips=tuple(sorted(skips, key=lambda skip: id_order(skip.image_id))),
         info=content.info,
         split_seed=seed,
-    ).split(split)
-    return dataset if limit is None else dataset.limit(limit, seed)
+    )
 
 
 def _summary(root: Path, faults: list[Fault]) -> str:

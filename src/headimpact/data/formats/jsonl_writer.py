@@ -42,16 +42,21 @@ def write_jsonl_dataset(dataset: KeyObjectDataset, out: Path, *, overwrite: bool
     with atomic_folder(out, overwrite=overwrite) as folder:
         (folder / "images").mkdir()
         (folder / "masks").mkdir()
+        several = any(len(sample.key_objects) > 1 for sample in dataset)
         with (folder / METADATA_FILE).open("w", encoding="utf-8", newline="\n") as file:
             for sample, stem in zip(dataset, stems, strict=True):
-                file.write(json.dumps(_write_sample(sample, stem, folder), ensure_ascii=False) + "\n")
+                line = _write_sample(sample, stem, folder, several=several)
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
         if dataset.info:
             text = json.dumps(dict(dataset.info), indent=1)
             (folder / INFO_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def _write_sample(sample: Sample, stem: str, folder: Path) -> dict[str, Any]:
-    """Write picture and masks of one sample and give its line."""
+def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool) -> dict[str, Any]:
+    """Write picture and masks of one sample and give its line.
+
+    All lines have `key_objects` or none has: `datasets` does not read a list that is only in some.
+    """
     file_name = f"images/{stem}{sample.image_path.suffix}"
     _link_or_copy(sample.image_path, folder / file_name)
     first = sample.key_objects[0]
@@ -65,6 +70,8 @@ def _write_sample(sample: Sample, stem: str, folder: Path) -> dict[str, Any]:
     }
     if len(sample.key_objects) == 1:
         _write_mask(first.mask.decode(), folder / line["mask_file_name"])
+        block = {"mask_file_name": line["mask_file_name"], "category": first.category, "names": list(first.names)}
+        line |= {"key_objects": [{**block, **_origin(first)}]} if several else _origin(first)
     else:
         (folder / "masks" / "objects").mkdir(exist_ok=True)
         line["key_objects"] = [
@@ -73,13 +80,21 @@ def _write_sample(sample: Sample, stem: str, folder: Path) -> dict[str, Any]:
         ]
         _write_mask(unturn_mask(sample.load_mask(), sample.orientation), folder / line["mask_file_name"])
     line.update({"split": sample.split, "prompt": sample.prompt, "licence": sample.licence})
+    if sample.caption_origin is not None:
+        line["caption_origin"] = sample.caption_origin.as_record()
     return line
 
 
 def _write_key_object(key_object: KeyObject, name: str, folder: Path) -> dict[str, Any]:
     """Write the mask of one of several key objects and give its block."""
     _write_mask(key_object.mask.decode(), folder / name)
-    return {"mask_file_name": name, "category": key_object.category, "names": list(key_object.names)}
+    block = {"mask_file_name": name, "category": key_object.category, "names": list(key_object.names)}
+    return {**block, **_origin(key_object)}
+
+
+def _origin(key_object: KeyObject) -> dict[str, Any]:
+    """Say how models made a mask, where they did."""
+    return {} if key_object.origin is None else {"mask_origin": key_object.origin.as_record()}
 
 
 def _write_mask(mask: np.ndarray, path: Path) -> None:
