@@ -1,36 +1,32 @@
 """Make a data set from a folder of one's own pictures: read, checked, split, written in our own format."""
 
-import csv
 import dataclasses
-import shutil
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from headimpact.annotation.checks import check_share
 from headimpact.core.artifacts import atomic_file
-from headimpact.core.errors import DataFormatError, OptionError, RunFailedError
+from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.annotations import ANNOTATION_FORMATS, read_pictures
-from headimpact.data.build.stratified_splits import PictureKind, assign_stratified_splits
-from headimpact.data.dataset import KeyObjectDataset, Skip
-from headimpact.data.entries import FolderContent
+from headimpact.data.build.decisions import PictureDecision, decision_line
+from headimpact.data.dataset import KeyObjectDataset
+from headimpact.data.entries import FolderContent, PictureEntry
 from headimpact.data.formats import check_content
-from headimpact.data.formats.hub_card import CARD_FILE, FOLDER_FILES, write_card
-from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
-from headimpact.data.formats.jsonl_writer import write_jsonl_dataset
-from headimpact.data.masks import mask_area
-from headimpact.data.sample import Sample
+from headimpact.data.formats.jsonl import METADATA_FILE
+from headimpact.workflows.annotation import WORK, MadeContent, add_captions, add_masks
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.dataset import split_sizes
 from headimpact.workflows.picture_configs import BuildPicturesConfig
-from headimpact.workflows.run_folder import find_run, started_run, write_provenance
+from headimpact.workflows.publishing import publish, with_splits
+from headimpact.workflows.run_folder import find_run, started_run
 
 KEY_OBJECTS = ("chosen", "all")
-LEFT_OUT_FILE = "left_out.csv"
-STAGING = ".dataset.tmp"
-"""Where the data set is written before it becomes visible; its name is that of a leftover, should a kill strike."""
+DECISIONS_FILE = "decisions.jsonl"
 
 
 def build_pictures_command(config: BuildPicturesConfig) -> None:
@@ -45,12 +41,21 @@ def build_pictures_command(config: BuildPicturesConfig) -> None:
         return
     content = read_own_pictures(config)
     dataset = check_pictures(content, config)
-    refuse_nothing(dataset, config)
-    dataset = with_splits(dataset, seed=config.seed)
-    if not config.dry_run:
-        with started_run(config, work=()):
-            publish(dataset, config)
-    print_built(dataset, config)
+    to_describe, to_mask = find_gaps(content, dataset, config)
+    if config.dry_run:
+        print_plan(dataset, config, to_describe=len(to_describe), to_mask=len(to_mask))
+        return
+    if not to_describe and not to_mask:
+        refuse_nothing(dataset, config)
+    with started_run(config, work=WORK):
+        made = fill_gaps(content, config, to_describe=to_describe, to_mask=to_mask)
+        if made.content is not content:
+            dataset = with_reasons(check_pictures(made.content, config), made.decisions)
+            refuse_nothing(dataset, config)
+        dataset = with_splits(dataset, seed=config.seed)
+        write_decisions(config.out / DECISIONS_FILE, made.decisions)
+        publish(config.out, dataset, command="dataset build pictures")
+    print_built(dataset, made.counts, config)
 
 
 def check_options(config: BuildPicturesConfig) -> None:
@@ -64,11 +69,78 @@ def check_options(config: BuildPicturesConfig) -> None:
         ANNOTATION_FORMATS[config.masks_format]
     if config.key_objects not in KEY_OBJECTS:
         raise OptionError(unknown_name_message("choice of key objects", config.key_objects, KEY_OBJECTS))
+    check_models(config)
     out, images = config.out.resolve(), config.images.resolve()
     if out.is_relative_to(images) or images.is_relative_to(out):
         raise OptionError(
             f"--out {config.out} and --images {config.images}: one lies in the other. Choose another --out."
         )
+
+
+def check_models(config: BuildPicturesConfig) -> None:
+    """Refuse models that do not go together and numbers out of range.
+
+    Raises:
+        OptionError: If one of two is missing or both ways are taken, or a number is out of range.
+    """
+    if (config.detector is None) != (config.segmenter is None):
+        given, missing = ("detector", "segmenter") if config.detector else ("segmenter", "detector")
+        raise OptionError(f"--{given} without --{missing}: masks need both; or pass --text-segmenter alone.")
+    if config.detector is not None and config.text_segmenter is not None:
+        raise OptionError("--text-segmenter beside --detector and --segmenter: pass one way of making masks.")
+    for name in ("box_threshold", "max_overlap", "min_mask_confidence", "threshold"):
+        check_share(name.replace("_", "-"), getattr(config, name))
+    for name in ("batch_size", "shard_size", "max_new_tokens"):
+        if getattr(config, name) < 1:
+            raise OptionError(f"--{name.replace('_', '-')} is {getattr(config, name)}; expected 1 or more.")
+    if config.describe_prompt is not None and not config.describe_prompt.strip():
+        raise OptionError(f"--describe-prompt is {config.describe_prompt!r}; expected what the model is to be asked.")
+
+
+def find_gaps(
+    content: FolderContent, dataset: KeyObjectDataset, config: BuildPicturesConfig
+) -> tuple[list[PictureEntry], list[PictureEntry]]:
+    """Find the pictures that models are to describe, and those that they are to make masks for.
+
+    A picture that is to be described is counted among the latter too: it will have a caption.
+    """
+    bad = set(dataset.skipped_ids.get("bad_picture", ()))
+    entries = [entry for entry in content.entries if entry.image_id not in bad]
+    silent = [entry for entry in entries if not entry.captions] if config.describer is not None else []
+    spoken = {entry.image_id for entry in (*silent, *(entry for entry in entries if entry.captions))}
+    makes_masks = config.detector is not None or config.text_segmenter is not None
+    bare = [entry for entry in entries if not entry.objects and entry.image_id in spoken] if makes_masks else []
+    return silent, bare
+
+
+def fill_gaps(
+    content: FolderContent,
+    config: BuildPicturesConfig,
+    *,
+    to_describe: Sequence[PictureEntry],
+    to_mask: Sequence[PictureEntry],
+) -> MadeContent:
+    """Let models make what is missing: captions first, then masks of what the captions name."""
+    made = MadeContent(content, {}, {})
+    if to_describe:
+        made = add_captions(content, to_describe, config)
+    if to_mask:
+        wanted = {entry.image_id for entry in to_mask}
+        spoken = [entry for entry in made.content.entries if entry.image_id in wanted and entry.captions]
+        masked = add_masks(made.content, spoken, config)
+        made = MadeContent(masked.content, masked.decisions, {**made.counts, **masked.counts})
+    return made
+
+
+def with_reasons(dataset: KeyObjectDataset, decisions: Mapping[str, PictureDecision]) -> KeyObjectDataset:
+    """Say of pictures without a key object why none of the made masks is one."""
+    skips = [
+        dataclasses.replace(skip, reason=decisions[skip.image_id].reason)
+        if skip.reason == "no_annotation" and skip.image_id in decisions
+        else skip
+        for skip in dataset.skips
+    ]
+    return dataclasses.replace(dataset, skips=tuple(skips))
 
 
 def read_own_pictures(config: BuildPicturesConfig) -> FolderContent:
@@ -118,56 +190,30 @@ def refuse_nothing(dataset: KeyObjectDataset, config: BuildPicturesConfig) -> No
         )
 
 
-def with_splits(dataset: KeyObjectDataset, *, seed: int) -> KeyObjectDataset:
-    """Give every picture a split, stratified by category and area, unless the captions file gave any."""
-    if any(sample.split for sample in dataset):
-        return dataset
-    kinds = {sample.image_id: _kind(sample) for sample in dataset}
-    chosen = assign_stratified_splits(kinds, seed=seed)
-    samples = tuple(dataclasses.replace(sample, split=chosen[sample.image_id]) for sample in dataset)
-    return dataclasses.replace(dataset, samples=samples)
+def write_decisions(path: Path, decisions: Mapping[str, PictureDecision]) -> None:
+    """Write what became of the made masks of each picture, where there are any."""
+    if decisions:
+        with atomic_file(path) as temporary:
+            lines = "".join(f"{decision_line(decision)}\n" for decision in decisions.values())
+            temporary.write_text(lines, encoding="utf-8")
 
 
-def _kind(sample: Sample) -> PictureKind:
-    """Say what a picture is stratified by."""
-    height, width = sample.size_hw
-    return PictureKind(sample.key_objects[0].category, mask_area(sample.load_mask()) / (height * width))
+def print_plan(dataset: KeyObjectDataset, config: BuildPicturesConfig, *, to_describe: int, to_mask: int) -> None:
+    """Say what a run would do."""
+    print_answer(
+        [
+            "dry run, nothing was written",
+            f"pictures that have all: {len(dataset)}",
+            *(f"left out, {reason}: {count}" for reason, count in dataset.skipped.items()),
+            *([f"to describe: {to_describe}"] if to_describe else []),
+            *([f"to make masks for: {to_mask}"] if to_mask else []),
+        ],
+        {"pictures": len(dataset), "left_out": dataset.skipped, "to_describe": to_describe, "to_mask": to_mask},
+        as_json=config.json,
+    )
 
 
-def publish(dataset: KeyObjectDataset, config: BuildPicturesConfig) -> None:
-    """Write the data set into its run folder; `metadata.jsonl`, which makes it one, comes last.
-
-    Raises:
-        RunFailedError: If the file system refuses.
-    """
-    staged = config.out / STAGING
-    write_jsonl_dataset(dataset, staged, overwrite=True)
-    write_card(staged, data_files=FOLDER_FILES, lines=_card_lines(dataset))
-    write_left_out(config.out / LEFT_OUT_FILE, dataset.skips)
-    write_provenance(config.out, command="dataset build pictures", data_fingerprint=dataset.fingerprint)
-    try:
-        for name in ("images", "masks", INFO_FILE, CARD_FILE, METADATA_FILE):
-            target = config.out / name
-            if target.is_dir():
-                shutil.rmtree(target)  # of a run that was killed right here
-            if (staged / name).exists():
-                (staged / name).rename(target)
-        staged.rmdir()
-    except OSError as error:
-        raise RunFailedError(
-            f"Cannot write {config.out}: {error.strerror or error}. Free space, then run again with --resume."
-        ) from error
-
-
-def write_left_out(path: Path, skips: tuple[Skip, ...]) -> None:
-    """Write which pictures were left out and why."""
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("image_id", "reason"))
-        rows.writerows((skip.image_id, skip.reason) for skip in skips)
-
-
-def print_built(dataset: KeyObjectDataset, config: BuildPicturesConfig) -> None:
+def print_built(dataset: KeyObjectDataset, made: Mapping[str, int], config: BuildPicturesConfig) -> None:
     """Say what came out."""
     splits, categories = split_sizes(dataset), Counter(one.category for s in dataset for one in s.key_objects)
     answer: dict[str, Any] = {
@@ -176,28 +222,16 @@ def print_built(dataset: KeyObjectDataset, config: BuildPicturesConfig) -> None:
         "splits": splits,
         "categories": dict(categories.most_common()),
         "left_out": dataset.skipped,
+        "made": dict(made),
     }
-    verb = "would write" if config.dry_run else "wrote"
     print_answer(
         [
-            f"{verb} {len(dataset)} pictures to {config.out}",
+            f"wrote {len(dataset)} pictures to {config.out}",
             *(f"  split {name}: {count}" for name, count in splits.items()),
             f"  key objects: {', '.join(f'{count} {name}' for name, count in categories.most_common(8))}",
             *(f"  left out, {reason}: {count}" for reason, count in dataset.skipped.items()),
+            *(f"  {what}: {count}" for what, count in made.items()),
         ],
         answer,
         as_json=config.json,
     )
-
-
-def _card_lines(dataset: KeyObjectDataset) -> list[str]:
-    """Say in a few lines what the data set is."""
-    made = [sample for sample in dataset if any(one.origin for one in sample.key_objects)]
-    described = [sample for sample in dataset if sample.caption_origin]
-    splits = ", ".join(f"{count} {name}" for name, count in split_sizes(dataset).items())
-    return [
-        "# Pictures with masks of their key objects",
-        f"{len(dataset)} pictures ({splits}), each with captions and the masks of what they are about.",
-        f"Masks made by models: {len(made)} pictures. Captions made by models: {len(described)} pictures. Each says "
-        "so in `mask_origin` and `caption_origin`, with model and prompt; all others were given by people.",
-    ]

@@ -27,3 +27,39 @@ class BuildPicturesConfig(OutputOptions):
     """`chosen`: where nothing marks them, those that the captions are about; `all`: every object."""
     skip_bad: bool = False
     """Leave pictures with a fault of their own out, counted, instead of refusing the folder."""
+    describer: OptionalText = None
+    """Vision-language model that describes pictures without a caption: a folder or a hub id."""
+    describer_revision: OptionalText = None
+    """Branch, tag or commit of the describer."""
+    describe_prompt: OptionalText = None
+    """What the describer is asked; for one sentence that names the main objects, if left out."""
+    max_new_tokens: int = 64
+    """Longest description."""
+    detector: OptionalText = None
+    """Grounding DINO that finds the captions' phrases in pictures without a mask: a folder or a hub id."""
+    detector_revision: OptionalText = None
+    """Branch, tag or commit of the detector."""
+    segmenter: OptionalText = None
+    """SAM 2 that makes the masks of what the detector finds: a folder or a hub id."""
+    segmenter_revision: OptionalText = None
+    """Branch, tag or commit of the segmenter."""
+    text_segmenter: OptionalText = None
+    """SAM 3 that does the work of both; needs torchvision."""
+    text_segmenter_revision: OptionalText = None
+    """Branch, tag or commit of the text segmenter."""
+    box_threshold: float = 0.35
+    """Least confidence of the detector in a box."""
+    max_overlap: float = 0.8
+    """Most overlap of two boxes of one phrase."""
+    min_mask_confidence: float = 0.5
+    """Least confidence of the segmenter in a mask."""
+    threshold: float = 0.5
+    """Least confidence of the text segmenter in an object."""
+    device: str = "auto"
+    """`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` ..."""
+    dtype: str = "auto"
+    """`auto` (float32 on CPU, the checkpoint's on a GPU), `float32`, `bfloat16` or `float16`."""
+    batch_size: int = 8
+    """Pictures that go through a model together."""
+    shard_size: int = 32
+    """Pictures whose results are written together; a stopped run loses at most so many."""
