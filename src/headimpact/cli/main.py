@@ -29,6 +29,8 @@ COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
         picture_configs.BuildPicturesConfig,
         "headimpact.workflows.own_pictures:build_pictures_command",
     ),
+    ("dataset", "build", "hub"): (picture_configs.BuildHubConfig, "headimpact.workflows.hub:build_hub_command"),
+    ("dataset", "export"): (picture_configs.ExportConfig, "headimpact.workflows.hub:export_command"),
     ("dataset", "validate"): (configs.ValidateConfig, "headimpact.workflows.dataset:validate_command"),
     ("score",): (configs.ScoreConfig, "headimpact.workflows.scoring:score_command"),
     ("select",): (configs.SelectConfig, "headimpact.workflows.selection:select_command"),

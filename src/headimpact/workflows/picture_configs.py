@@ -5,6 +5,9 @@ As in `configs`: values are plain, and nothing here imports torch.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
 
 from headimpact.workflows.configs import OptionalPath, OptionalText, OutputOptions
 
@@ -63,3 +66,35 @@ class BuildPicturesConfig(OutputOptions):
     """Pictures that go through a model together."""
     shard_size: int = 32
     """Pictures whose results are written together; a stopped run loses at most so many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildHubConfig(OutputOptions):
+    """Make a data folder of a data set in the hub's formats: Parquet, imagefolder, or an id of the hub."""
+
+    source: Annotated[Positional[str], arg(metavar="SOURCE")]
+    """Folder, or id of the hub (owner/name)."""
+    revision: OptionalText = None
+    """Branch, tag or commit on the hub."""
+    image_column: OptionalText = None
+    """Column of the picture; `image`, or the only one that holds pictures, if left out."""
+    captions_column: OptionalText = None
+    """Column of the captions; captions, caption, text or sentences if left out."""
+    mask_column: OptionalText = None
+    """Column of the mask; `mask` if left out."""
+    category_column: OptionalText = None
+    """Column of the word for the object under the mask; category or label if left out."""
+    category: OptionalText = None
+    """Word for the object under the mask where no column has one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(OutputOptions):
+    """Write a data folder in the hub's formats, for `datasets.load_dataset` and for publishing."""
+
+    data: Annotated[Positional[Path], arg(metavar="DATA")]
+    """COCO folder, or a folder with metadata.jsonl, pictures and mask PNGs."""
+    format: str = "parquet"
+    """`parquet`, pictures inside, or `imagefolder`, one folder a split."""
+    skip_bad: bool = False
+    """Leave unreadable pictures out, counted, instead of refusing the folder."""

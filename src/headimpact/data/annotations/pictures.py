@@ -33,7 +33,10 @@ class PictureIndex:
     categories: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: object) -> str:
-        """Give the picture that a name means: a path relative to the folder, or a file name that only one has.
+        """Give the picture that a name means.
+
+        That is a path relative to the folder, one that begins with the folder's own name, or a file name that only
+        one picture has.
 
         Args:
             name: Name as listed.
@@ -46,8 +49,9 @@ class PictureIndex:
                 means no picture or several.
         """
         wanted = PurePosixPath(name.replace("\\", "/")).as_posix() if isinstance(name, str) else ""
-        if wanted in self.paths:
-            return wanted
+        below = wanted.removeprefix(f"{self.root.name}/")
+        if wanted in self.paths or below in self.paths:
+            return wanted if wanted in self.paths else below
         resolve_inside(self.root.resolve(), self.root, name)
         same = self._by_file_name.get(wanted, [])
         if len(same) == 1:

@@ -1,5 +1,6 @@
 """Write a data set in our own format; reading it again gives the same samples."""
 
+import io
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from headimpact.core.artifacts import atomic_folder
 from headimpact.core.errors import OptionError
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
-from headimpact.data.pictures import unturn_mask
+from headimpact.data.pictures import EXIF_ORIENTATION, unturn_mask
 from headimpact.data.sample import KeyObject, Sample
 
 
@@ -69,25 +70,25 @@ def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool) -> 
         "names": list(first.names),
     }
     if len(sample.key_objects) == 1:
-        _write_mask(first.mask.decode(), folder / line["mask_file_name"])
+        save_mask(first.mask.decode(), folder / line["mask_file_name"], sample)
         block = {"mask_file_name": line["mask_file_name"], "category": first.category, "names": list(first.names)}
         line |= {"key_objects": [{**block, **_origin(first)}]} if several else _origin(first)
     else:
         (folder / "masks" / "objects").mkdir(exist_ok=True)
         line["key_objects"] = [
-            _write_key_object(key_object, f"masks/objects/{stem}.{number}.png", folder)
+            _write_key_object(key_object, f"masks/objects/{stem}.{number}.png", folder, sample)
             for number, key_object in enumerate(sample.key_objects)
         ]
-        _write_mask(unturn_mask(sample.load_mask(), sample.orientation), folder / line["mask_file_name"])
+        save_mask(unturn_mask(sample.load_mask(), sample.orientation), folder / line["mask_file_name"], sample)
     line.update({"split": sample.split, "prompt": sample.prompt, "licence": sample.licence})
     if sample.caption_origin is not None:
         line["caption_origin"] = sample.caption_origin.as_record()
     return line
 
 
-def _write_key_object(key_object: KeyObject, name: str, folder: Path) -> dict[str, Any]:
+def _write_key_object(key_object: KeyObject, name: str, folder: Path, sample: Sample) -> dict[str, Any]:
     """Write the mask of one of several key objects and give its block."""
-    _write_mask(key_object.mask.decode(), folder / name)
+    save_mask(key_object.mask.decode(), folder / name, sample)
     block = {"mask_file_name": name, "category": key_object.category, "names": list(key_object.names)}
     return {**block, **_origin(key_object)}
 
@@ -97,9 +98,22 @@ def _origin(key_object: KeyObject) -> dict[str, Any]:
     return {} if key_object.origin is None else {"mask_origin": key_object.origin.as_record()}
 
 
-def _write_mask(mask: np.ndarray, path: Path) -> None:
-    """Write a mask as an 8-bit grey PNG, 255 on the object."""
-    Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG")
+def save_mask(mask: np.ndarray, target: Path | io.BytesIO, sample: Sample) -> None:
+    """Write a mask as an 8-bit grey PNG, 255 on the object.
+
+    A mask of a turned picture carries the picture's EXIF orientation if it is in the stored frame, so that programs
+    which turn the picture, as `datasets` does, turn the mask alike. We read it as stored.
+
+    Args:
+        mask: Bool mask.
+        target: File to write.
+        sample: The sample that it belongs to.
+    """
+    image = Image.fromarray(mask.astype(np.uint8) * 255)
+    exif = image.getexif()
+    if sample.orientation != 1 and mask.shape == sample.stored_hw:
+        exif[EXIF_ORIENTATION] = sample.orientation
+    image.save(target, format="PNG", exif=exif)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -363,7 +363,7 @@ def test_a_link_out_of_the_folder_is_a_fault(tmp_path):
 
 def test_a_bare_name_means_a_picture_only_where_one_has_it(tmp_path):
     pictures(tmp_path, "a/1.png", "b/1.png", "b/2.png")
-    said = captions(tmp_path, {"file_name": "1.png"}, {"file_name": "2.png"})
+    said = captions(tmp_path, {"file_name": "1.png"}, {"file_name": "2.png"}, {"file_name": "images/a/1.png"})
     (found,) = faults_of(tmp_path, captions=said)
     assert "line 1: Several pictures are meant by '1.png': a/1.png, b/1.png" in found
 
