@@ -63,7 +63,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     samples[0] = dataclasses.replace(samples[0], prompt="Say:\n", licence="CC0", caption_origin=CAPTION)
     dataset = KeyObjectDataset(samples=tuple(samples), root=root / "from", info={"prompt": "Say:"})
     write_jsonl_dataset(dataset, root / "set")
-    write_card(root / "set", data_files=FOLDER_FILES, lines=["# Dogs"])
+    (root / "set/README.md").write_text("---\nlicense: cc0-1.0\n---\n\n# Dogs and a cup\n")
+    write_card(root / "set", data_files=FOLDER_FILES, lines=["# Pictures"], source=root / "set")
+    (root / "set/attribution.csv").write_text("image_id,licence\nid 1,CC0\n")
     return root / "set"
 
 
@@ -89,6 +91,10 @@ def test_the_way_there_and_back_loses_nothing(tmp_path, folder, kind):
     assert exported["splits"] == {"calibration": 2, "train": 1, "unsplit": 1}
     answer = done("dataset", "build", "hub", tmp_path / "hub", "--out", tmp_path / "back", "--json").json
     assert answer["pictures"] == 4
+    for name in ("README.md", "attribution.csv", "info.json"):
+        assert (tmp_path / "back" / name).read_text() == (folder / name).read_text()
+    assert "license: cc0-1.0" in (tmp_path / "hub/README.md").read_text()
+    assert "# Dogs and a cup" in (tmp_path / "hub/README.md").read_text()
     same(read_dataset(tmp_path / "back"), read_dataset(folder))
 
 

@@ -5,7 +5,6 @@ Rows are streamed, pictures and masks are copied as the bytes they are, and the 
 
 import io
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,9 +13,9 @@ from typing import Any
 from PIL import Image
 
 from headimpact.core.errors import DataFormatError
-from headimpact.data.formats.hub_card import FOLDER_FILES, write_card
+from headimpact.data.formats.hub_card import FOLDER_FILES, copy_companions, write_card
 from headimpact.data.formats.hub_columns import require_datasets
-from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
+from headimpact.data.formats.jsonl import METADATA_FILE
 from headimpact.data.pictures import PICTURE_FORMATS
 from headimpact.data.texts import is_clean
 
@@ -135,9 +134,9 @@ def copy_rows(
                 line = writer.write(row, number)
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 yield str(line["image_id"])
-    if root is not None and (root / INFO_FILE).is_file():
-        shutil.copyfile(root / INFO_FILE, folder / INFO_FILE)
-    write_card(folder, data_files=FOLDER_FILES, lines=["# Pictures with masks of their key objects"])
+    if root is not None:
+        copy_companions(root, folder)
+    write_card(folder, data_files=FOLDER_FILES, lines=["# Pictures with masks of their key objects"], source=root)
 
 
 def _numbered(rows: Any, split: str) -> Iterator[tuple[int, Row]]:

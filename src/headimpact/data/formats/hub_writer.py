@@ -16,7 +16,7 @@ import numpy as np
 from headimpact.core.extras import require_extra
 from headimpact.core.registry import Registry
 from headimpact.data.dataset import KeyObjectDataset
-from headimpact.data.formats.hub_card import check_split_name, write_card
+from headimpact.data.formats.hub_card import check_split_name, copy_companions, write_card
 from headimpact.data.formats.hub_columns import hub_features, sample_row
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
 from headimpact.data.formats.jsonl_writer import save_mask, write_jsonl_dataset
@@ -179,4 +179,5 @@ def _finish(dataset: KeyObjectDataset, folder: Path, data_files: Mapping[str, Se
         (folder / INFO_FILE).write_text(json.dumps(dict(dataset.info), indent=1) + "\n", encoding="utf-8")
     counts = ", ".join(f"{len(samples)} {split}" for split, samples in by_split(dataset).items())
     lines = ["# Pictures with masks of their key objects", f"{len(dataset)} pictures ({counts})."]
-    write_card(folder, data_files=data_files, lines=lines)
+    write_card(folder, data_files=data_files, lines=lines, source=dataset.root)
+    copy_companions(dataset.root, folder)
