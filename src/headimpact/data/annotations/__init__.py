@@ -54,11 +54,12 @@ def read_pictures(
         UnknownNameError: If there is no such annotation format.
     """
     faults: list[Fault] = []
-    pictures = list_pictures(images, faults)
+    pictures = list_pictures(images, faults, without=masks)
     said = read_captions(captions, pictures, faults) if captions is not None else {}
     own_words = {name: about.facts["category"] for name, about in said.items() if "category" in about.facts}
     words = {**(dict.fromkeys(pictures.paths, category) if category else {}), **own_words}
-    pictures = dataclasses.replace(pictures, categories=words)
+    ids = {name: about.facts["image_id"] for name, about in said.items() if "image_id" in about.facts}
+    pictures = dataclasses.replace(pictures, categories=words, image_ids=ids)
     objects: dict[str, list[ObjectEntry]] = {}
     if masks is not None:
         name = detect_annotation_format(masks) if masks_format == "auto" else masks_format

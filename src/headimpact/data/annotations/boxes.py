@@ -31,13 +31,17 @@ def read_boxes(path: Path, pictures: PictureIndex, faults: list[Fault]) -> dict[
     for where, record in read_rows(path, faults, fields=BOX_FIELDS):
         try:
             name = pictures.find(record.get("file_name"))
+        except DataFormatError as error:
+            faults.append(Fault(path.name, where, str(error)))
+            continue
+        try:
             part = _read_box(record)
             repeats.refuse((name, str(record.get("category")), *part), where, "the same box")
             found[name].append(
                 list_object(record.get("category"), file=path.name, where=where, read_mask=polygons([part], None))
             )
         except DataFormatError as error:
-            faults.append(Fault(path.name, where, str(error)))
+            faults.append(pictures.fault(name, path.name, where, error))
     return found
 
 

@@ -47,9 +47,13 @@ def read_coco_objects(path: Path, pictures: PictureIndex, faults: list[Fault]) -
                 repeats.refuse(own, f"annotations[{index}]", f"id {own}")
             name, size_hw = _look_up(listed, record, "image_id", "images")
             category = _look_up(categories, record, "category_id", "categories")
-            found[name].append(_read_object(record, category, size_hw, path.name, where))
         except DataFormatError as error:
             faults.append(Fault(path.name, where, str(error)))
+            continue
+        try:
+            found[name].append(_read_object(record, category, size_hw, path.name, where))
+        except DataFormatError as error:
+            faults.append(pictures.fault(name, path.name, where, error))
     return found
 
 

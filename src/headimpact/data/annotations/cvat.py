@@ -79,7 +79,10 @@ class _Stream:
                     list_object(values.get("label"), file=self._file, where=where, read_mask=draw)
                 )
         except DataFormatError as error:
-            self._faults.append(Fault(self._file, where, str(error)))
+            if element == "image" or self._picture is None:
+                self._faults.append(Fault(self._file, where, str(error)))
+            else:
+                self._faults.append(self._pictures.fault(self._picture, self._file, where, error))
 
     def _start_image(self, values: dict[str, str], where: str) -> None:
         """Take up an image."""

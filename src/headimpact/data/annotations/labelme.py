@@ -1,6 +1,7 @@
 """LabelMe's JSON files, one a picture: polygons and rectangles."""
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from headimpact.core.errors import DataFormatError
@@ -40,9 +41,13 @@ def read_labelme(path: Path, pictures: PictureIndex, faults: list[Fault]) -> dic
         try:
             picture = pictures.find(content.get("imagePath"))
             repeats.refuse(picture, name, repr(picture))
-            found[picture] = _read_shapes(content, name, _claimed_size(content), faults)
+            size_hw = _claimed_size(content)
         except DataFormatError as error:
             faults.append(Fault(name, "", str(error)))
+            continue
+        of_shapes: list[Fault] = []
+        found[picture] = _read_shapes(content, name, size_hw, of_shapes)
+        faults += [replace(fault, image_id=pictures.image_ids.get(picture, picture)) for fault in of_shapes]
     return found
 
 

@@ -17,6 +17,9 @@ PICTURE_SUFFIXES = frozenset(
 )
 """Endings, in lower case, by which a file is taken for a picture."""
 
+HINT_LIMIT = 2000
+"""Most pictures among which a name that is near an unknown one is looked for; it takes time for each."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PictureIndex:
@@ -26,11 +29,13 @@ class PictureIndex:
         root: The folder.
         paths: Name of each picture, its path relative to the folder with forward slashes, to the file; in order.
         categories: What the captions file calls the object of a picture, by name; for masks that carry no word.
+        image_ids: Id of a picture that has another than its name.
     """
 
     root: Path
     paths: Mapping[str, Path]
     categories: Mapping[str, str] = field(default_factory=dict)
+    image_ids: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: object) -> str:
         """Give the picture that a name means.
@@ -60,18 +65,34 @@ class PictureIndex:
             raise DataFormatError(
                 f"Several pictures are meant by {name!r}: {', '.join(same[:3])}. Write the path from {self.root.name}/."
             )
-        near = difflib.get_close_matches(wanted, self.paths, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(wanted, self.paths, n=1) if len(self.paths) <= HINT_LIMIT else []
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise DataFormatError(f"No such picture: {name!r} is not in {self.root.name}/.{hint} Mend the name.")
 
     def find_stem(self, path: PurePosixPath) -> str | None:
-        """Give the picture whose path without its ending is the same as that of `path`, or None."""
-        return self._by_stem.get(path.with_suffix("").as_posix())
+        """Give the picture whose path without its ending is the same as that of `path`, or None.
+
+        Raises:
+            DataFormatError: If there are several.
+        """
+        same = self._by_stem.get(path.with_suffix("").as_posix(), [])
+        if len(same) > 1:
+            raise DataFormatError(
+                f"Several pictures are meant by {path.stem!r}: {', '.join(same)}. Rename one of them."
+            )
+        return same[0] if same else None
+
+    def fault(self, name: str, file: str, where: str, error: DataFormatError) -> Fault:
+        """Lay a fault of an annotation on its picture, so that leaving the picture out would help."""
+        return Fault(file, where, str(error), image_id=self.image_ids.get(name, name))
 
     @cached_property
-    def _by_stem(self) -> Mapping[str, str]:
+    def _by_stem(self) -> Mapping[str, list[str]]:
         """Names by path without ending."""
-        return {PurePosixPath(name).with_suffix("").as_posix(): name for name in self.paths}
+        found: dict[str, list[str]] = defaultdict(list)
+        for name in self.paths:
+            found[PurePosixPath(name).with_suffix("").as_posix()].append(name)
+        return found
 
     @cached_property
     def _by_file_name(self) -> Mapping[str, list[str]]:
@@ -82,7 +103,7 @@ class PictureIndex:
         return found
 
 
-def list_pictures(root: Path, faults: list[Fault]) -> PictureIndex:
+def list_pictures(root: Path, faults: list[Fault], *, without: Path | None = None) -> PictureIndex:
     """List the pictures of a folder and the folders in it, by their endings; none is opened.
 
     Hidden files are passed over, and so are folders that are links.
@@ -90,6 +111,7 @@ def list_pictures(root: Path, faults: list[Fault]) -> PictureIndex:
     Args:
         root: The folder.
         faults: List that takes up what is wrong: a link out of the folder, a name that is no clean text.
+        without: Folder in it that is passed over, such as that of the masks.
 
     Returns:
         The pictures in the order of their names.
@@ -102,7 +124,7 @@ def list_pictures(root: Path, faults: list[Fault]) -> PictureIndex:
         raise DataFormatError(f"No folder of pictures: {root} {found}. Pass the folder that holds them.")
     resolved = root.resolve()
     paths: dict[str, Path] = {}
-    for name in sorted(_file_names(root)):
+    for name in sorted(_file_names(root, without)):
         try:
             paths[name] = resolve_inside(resolved, root, name)
         except DataFormatError as error:
@@ -113,11 +135,12 @@ def list_pictures(root: Path, faults: list[Fault]) -> PictureIndex:
     return PictureIndex(root=root, paths=paths)
 
 
-def _file_names(root: Path) -> list[str]:
+def _file_names(root: Path, without: Path | None) -> list[str]:
     """List the files that look like pictures, relative to the folder."""
-    names = []
+    names: list[str] = []
+    passed_over = None if without is None else without.resolve()
     for folder, inner, files in os.walk(root):
-        inner[:] = [name for name in inner if not name.startswith(".")]
+        inner[:] = [n for n in inner if not n.startswith(".") and (Path(folder) / n).resolve() != passed_over]
         likely = [name for name in files if Path(name).suffix.lower() in PICTURE_SUFFIXES]
         names += [(Path(folder) / name).relative_to(root).as_posix() for name in likely if not name.startswith(".")]
     return names

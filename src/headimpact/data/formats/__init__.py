@@ -132,11 +132,11 @@ def check_content(
     if faults:
         raise DataFormatError(_summary(root, faults), faults=[str(fault) for fault in faults])
     skips = [
-        *inspection.skips,
+        *(skip for skip in inspection.skips if skip.image_id not in bad),
         *(Skip(e.image_id, "bad_picture", e.split) for e in content.entries if e.image_id in bad),
     ]
     return KeyObjectDataset(
-        samples=inspection.samples,
+        samples=tuple(sample for sample in inspection.samples if sample.image_id not in bad),
         root=root,
         skips=tuple(sorted(skips, key=lambda skip: id_order(skip.image_id))),
         info=content.info,

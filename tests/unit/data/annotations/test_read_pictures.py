@@ -350,6 +350,38 @@ def test_all_faults_at_once(tmp_path):
     ]
 
 
+BAD_OBJECTS = {
+    "boxes": lambda root: boxes(root, "1.png,dog,1,1,3,3", "1.png,dog,3,3,1,1"),
+    "labelme": lambda root: labelme(root, RECTANGLE, {"label": "dog", "shape_type": "line", "points": SQUARE}),
+    "cvat": lambda root: cvat(root, '<box label="dog" xtl="1" ytl="1" xbr="3" ybr="3"/>', '<polygon label="dog"/>'),
+    "coco": lambda root: coco(root, annotations=coco_annotation() + coco_annotation(id=2, segmentation=[])),
+}
+
+
+@pytest.mark.parametrize("make", BAD_OBJECTS.values(), ids=BAD_OBJECTS)
+def test_a_bad_object_is_a_fault_of_its_picture_alone(tmp_path, make):
+    images = pictures(tmp_path)
+    said = captions(tmp_path, {"file_name": "1.png", "text": "A dog.", "image_id": 7})
+    content = read_pictures(images, captions=said, masks=make(tmp_path))
+    assert [fault.image_id for fault in content.faults] == ["7"]
+    dataset = check_content(images, content, skip_bad=True)
+    assert (len(dataset), dataset.skipped) == (0, {"bad_picture": 1, "no_caption": 1})
+
+
+def test_masks_within_the_pictures_folder_are_no_pictures(tmp_path):
+    images = pictures(tmp_path)
+    png(images / "masks" / "dog" / "1.png")
+    content = read_pictures(images, captions=captions(tmp_path), masks=images / "masks")
+    assert check_content(images, content).image_ids == ("1.png",)
+
+
+def test_a_mask_that_fits_two_pictures_is_refused(tmp_path):
+    pictures(tmp_path, "1.png", "1.jpg")
+    png(tmp_path / "masks" / "dog" / "1.png")
+    (found,) = faults_of(tmp_path, masks=tmp_path / "masks")
+    assert found.startswith("masks/dog/1.png: Several pictures are meant by '1': 1.jpg, 1.png")
+
+
 def test_a_link_out_of_the_folder_is_a_fault(tmp_path):
     images = pictures(tmp_path)
     picture(tmp_path / "secret.png")
