@@ -93,7 +93,7 @@ def test_a_turned_picture_is_seen_upright_and_its_mask_stored_as_it_is(tmp_path,
 
 def test_the_rule_decides_and_says_why(tmp_path, images, models):
     out = tmp_path / "set"
-    given = words(images, *models, *LOW, "--key-objects", "chosen")
+    given = words(images, *models, *LOW, "--key-objects", "rule")
     left_out = done(*given, "--out", out, "--json").json["left_out"]
     decisions = {line["image_id"]: line for line in map(json.loads, (out / "decisions.jsonl").read_text().splitlines())}
     assert set(decisions) == set(CAPTIONS)

@@ -68,14 +68,35 @@ def test_own_splits_are_kept_and_other_pictures_get_none(tmp_path):
     assert done("dataset", "build", "pictures", *words, "--json").json["splits"] == {"dev": 1, "(none)": 1}
 
 
-def test_key_objects_are_what_captions_name_or_all(tmp_path):
-    images = pictures(tmp_path, "1.png")
-    said = captions(tmp_path, {"file_name": "1.png", "caption": "A dog."})
-    drawn = boxes(tmp_path, "1.png,sofa,0,0,6,3", "1.png,dog,1,1,3,3")
-    words = ("dataset", "build", "pictures", "--images", images, "--captions", said, "--masks", drawn)
-    assert done(*words, "--out", tmp_path / "a", "--json").json["categories"] == {"dog": 1}
-    both = done(*words, "--key-objects", "all", "--out", tmp_path / "b", "--json").json
-    assert both["categories"] == {"sofa": 1, "dog": 1}
+def test_which_of_several_objects_are_key(tmp_path):
+    images = pictures(tmp_path, "1.png", "2.png", "3.png")
+    texts = ("A dog beside a sofa.", "Ein Hund.", "Ein Hund.")
+    said = captions(tmp_path, *({"file_name": f"{n}.png", "text": text} for n, text in enumerate(texts, start=1)))
+    objects = (
+        "1.png,sofa,0,0,6,1",
+        "1.png,dog,1,1,3,3",
+        "2.png,sofa,0,0,6,1",
+        "2.png,dog,1,1,3,3",
+        "3.png,dog,0,0,1,1",
+    )
+    words = ("--images", images, "--captions", said, "--masks", boxes(tmp_path, *objects))
+    found = {}
+    for name in ("rule", "largest", "all"):
+        given = (*words, "--key-objects", name, "--out", tmp_path / name)
+        answer = done("dataset", "build", "pictures", *given, "--json").json
+        found[name] = (
+            answer["left_out"],
+            {sample.image_id: [one.category for one in sample.key_objects] for sample in read_dataset(tmp_path / name)},
+        )
+    assert found["rule"] == ({"no_object_named": 1}, {"1.png": ["sofa", "dog"], "3.png": ["dog"]})
+    assert found["largest"] == ({}, {"1.png": ["sofa"], "2.png": ["sofa"], "3.png": ["dog"]})
+    assert found["all"] == ({}, {"1.png": ["sofa", "dog"], "2.png": ["sofa", "dog"], "3.png": ["dog"]})
+    lines = (tmp_path / "rule/decisions.jsonl").read_text().splitlines()
+    assert [(line["image_id"], line["reason"]) for line in map(json.loads, lines)] == [
+        ("1.png", "kept"),
+        ("2.png", "no_object_named"),
+    ]
+    assert not (tmp_path / "all/decisions.jsonl").exists()
 
 
 def test_a_turned_picture_keeps_its_mask_where_it_was_drawn(tmp_path):

@@ -97,7 +97,6 @@ def choose_key_masks(
                 category=found.category,
                 box=(x0, y0, x1 - x0, y1 - y0),
                 area=found.mask.mask.area,
-                mask=found.mask.mask.decode(),
             )
         )
     named: dict[str, list[str]] = defaultdict(list)

@@ -13,6 +13,7 @@ from headimpact.core.artifacts import atomic_file
 from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.annotations import ANNOTATION_FORMATS, read_pictures
+from headimpact.data.annotations.key_rule import KeyRule
 from headimpact.data.build.decisions import PictureDecision, decision_line
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.entries import FolderContent, PictureEntry
@@ -25,7 +26,7 @@ from headimpact.workflows.picture_configs import BuildPicturesConfig
 from headimpact.workflows.publishing import publish, with_splits
 from headimpact.workflows.run_folder import find_run, started_run
 
-KEY_OBJECTS = ("chosen", "all")
+KEY_OBJECTS = ("rule", "largest", "all")
 DECISIONS_FILE = "decisions.jsonl"
 
 
@@ -40,7 +41,7 @@ def build_pictures_command(config: BuildPicturesConfig) -> None:
         print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
         return
     content = read_own_pictures(config)
-    dataset = check_pictures(content, config)
+    dataset, decisions = check_pictures(content, config)
     to_describe, to_mask = find_gaps(content, dataset, config)
     if config.dry_run:
         print_plan(dataset, config, to_describe=len(to_describe), to_mask=len(to_mask))
@@ -50,10 +51,10 @@ def build_pictures_command(config: BuildPicturesConfig) -> None:
     with started_run(config, work=WORK):
         made = fill_gaps(content, config, to_describe=to_describe, to_mask=to_mask)
         if made.content is not content:
-            dataset = with_reasons(check_pictures(made.content, config), made.decisions)
+            dataset, decisions = check_pictures(made.content, config, decided=made.decisions)
             refuse_nothing(dataset, config)
         dataset = with_splits(dataset, seed=config.seed)
-        write_decisions(config.out / DECISIONS_FILE, made.decisions)
+        write_decisions(config.out / DECISIONS_FILE, decisions)
         publish(config.out, dataset, command="dataset build pictures")
     print_built(dataset, made.counts, config)
 
@@ -133,7 +134,7 @@ def fill_gaps(
 
 
 def with_reasons(dataset: KeyObjectDataset, decisions: Mapping[str, PictureDecision]) -> KeyObjectDataset:
-    """Say of pictures without a key object why none of the made masks is one."""
+    """Say of pictures without a key object why none of their objects is one."""
     skips = [
         dataclasses.replace(skip, reason=decisions[skip.image_id].reason)
         if skip.reason == "no_annotation" and skip.image_id in decisions
@@ -152,7 +153,7 @@ def read_own_pictures(config: BuildPicturesConfig) -> FolderContent:
         masks_format=config.masks_format,
         category=config.category,
     )
-    if config.key_objects == "chosen":
+    if config.key_objects != "all":
         return content
     entries = [
         dataclasses.replace(entry, objects=tuple(dataclasses.replace(one, is_key=True) for one in entry.objects))
@@ -161,19 +162,33 @@ def read_own_pictures(config: BuildPicturesConfig) -> FolderContent:
     return dataclasses.replace(content, entries=tuple(entries))
 
 
-def check_pictures(content: FolderContent, config: BuildPicturesConfig) -> KeyObjectDataset:
-    """Open every picture and mask, with a progress bar.
+def check_pictures(
+    content: FolderContent, config: BuildPicturesConfig, *, decided: Mapping[str, PictureDecision] | None = None
+) -> tuple[KeyObjectDataset, dict[str, PictureDecision]]:
+    """Open every picture and mask, with a progress bar, and choose the key objects.
+
+    Args:
+        content: All pictures.
+        config: Options of the command.
+        decided: Decisions about made masks, by id.
+
+    Returns:
+        The data set, and what was decided about pictures with several objects, by id.
 
     Raises:
         DataFormatError: If there are faults; all are listed.
     """
+    rule = KeyRule(content) if config.key_objects == "rule" else None
     with tqdm(desc="check pictures", unit="picture", leave=False, delay=1.0) as bar:
 
         def advance(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        return check_content(config.images, content, skip_bad=config.skip_bad, progress=advance)
+        dataset = check_content(config.images, content, skip_bad=config.skip_bad, progress=advance, choose=rule)
+    found = {**(decided or {}), **(rule.decisions if rule else {})}
+    decisions = {entry.image_id: found[entry.image_id] for entry in content.entries if entry.image_id in found}
+    return with_reasons(dataset, decisions), decisions
 
 
 def refuse_nothing(dataset: KeyObjectDataset, config: BuildPicturesConfig) -> None:
@@ -191,7 +206,7 @@ def refuse_nothing(dataset: KeyObjectDataset, config: BuildPicturesConfig) -> No
 
 
 def write_decisions(path: Path, decisions: Mapping[str, PictureDecision]) -> None:
-    """Write what became of the made masks of each picture, where there are any."""
+    """Write what became of the objects of each picture where there was something to decide."""
     if decisions:
         with atomic_file(path) as temporary:
             lines = "".join(f"{decision_line(decision)}\n" for decision in decisions.values())

@@ -26,8 +26,8 @@ class BuildPicturesConfig(OutputOptions):
     """png, coco, labelme, cvat or boxes; by what is there if left out."""
     category: OptionalText = None
     """Word for the object of every mask PNG that has none of its own."""
-    key_objects: str = "chosen"
-    """`chosen`: where nothing marks them, those that the captions are about; `all`: every object."""
+    key_objects: str = "rule"
+    """Which of several objects are key: by the `rule` for COCO, the `largest` that a caption names, or `all`."""
     skip_bad: bool = False
     """Leave pictures with a fault of their own out, counted, instead of refusing the folder."""
     describer: OptionalText = None

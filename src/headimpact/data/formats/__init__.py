@@ -7,7 +7,7 @@ from headimpact.core.registry import Registry
 from headimpact.data.dataset import KeyObjectDataset, Skip
 from headimpact.data.entries import Fault, FolderContent, id_order
 from headimpact.data.formats.coco_layout import has_coco_lists
-from headimpact.data.inspection import Progress, inspect_content
+from headimpact.data.inspection import Chooser, Progress, inspect_content
 
 FORMATS = Registry(
     "data format",
@@ -106,6 +106,7 @@ def check_content(
     seed: int = 0,
     progress: Progress | None = None,
     workers: int | None = None,
+    choose: Chooser | None = None,
 ) -> KeyObjectDataset:
     """Open every picture and mask that a reader listed, and make the data set.
 
@@ -116,6 +117,7 @@ def check_content(
         seed: Seed of the split of a folder that has none.
         progress: Called after every picture with the number done and the number of all.
         workers: Threads that decode pictures; by default one per usable processor.
+        choose: Chooses the key objects; by default `choose_key_objects` does.
 
     Returns:
         All samples; there may be none.
@@ -126,7 +128,7 @@ def check_content(
     """
     if workers is not None and workers < 1:
         raise OptionError(f"Number of workers: given {workers}; expected 1 or more.")
-    inspection = inspect_content(content, progress=progress, workers=workers)
+    inspection = inspect_content(content, progress=progress, workers=workers, choose=choose)
     bad = {fault.image_id for fault in inspection.faults if fault.image_id is not None} if skip_bad else set()
     faults = [fault for fault in inspection.faults if fault.image_id is None or not skip_bad]
     if faults:
