@@ -98,6 +98,16 @@ def test_the_way_there_and_back_loses_nothing(tmp_path, folder, kind):
     same(read_dataset(tmp_path / "back"), read_dataset(folder))
 
 
+def test_a_folder_of_ours_that_was_put_on_the_hub_as_it_is(tmp_path):
+    samples = (sample(tmp_path / "from", "1.png", 1), sample(tmp_path / "from", "3.jpg", 3))
+    made = dataclasses.replace(samples[0].key_objects[0], origin=MASK)
+    samples = (dataclasses.replace(samples[0], key_objects=(made,)), samples[1])
+    write_jsonl_dataset(KeyObjectDataset(samples=samples, root=tmp_path / "from"), tmp_path / "set")
+    assert "key_objects" not in (tmp_path / "set/metadata.jsonl").read_text()
+    done("dataset", "build", "hub", tmp_path / "set", "--out", tmp_path / "back")
+    same(read_dataset(tmp_path / "back"), read_dataset(tmp_path / "set"))
+
+
 def rows_of(path: Path, cache: Path) -> dict[str, dict[str, Any]]:
     """Open a folder as anybody would, and give its rows by id."""
     opened = datasets.load_dataset(str(path), cache_dir=str(cache))
@@ -199,6 +209,14 @@ def test_pictures_and_captions_alone_wait_for_masks(tmp_path):
     given = ("--images", tmp_path / "out/images", "--captions", tmp_path / "out/metadata.jsonl", *models)
     plan = done("dataset", "build", "pictures", *given, "--out", tmp_path / "set", "--dry-run", "--json").json
     assert plan["to_mask"] == 2
+
+
+def test_a_column_that_only_sounds_like_ours_is_not_taken_for_it(tmp_path):
+    picture(tmp_path / "theirs/1.png")
+    line = {"file_name": "1.png", "text": "A dog.", "key_objects": ["dog"]}
+    (tmp_path / "theirs/metadata.jsonl").write_text(json.dumps(line) + "\n")
+    answer = done("dataset", "build", "hub", tmp_path / "theirs", "--out", tmp_path / "out", "--json").json
+    assert answer["skipped"] == {"no_annotation": 1}
 
 
 def test_a_word_for_masks_without_one(tmp_path):

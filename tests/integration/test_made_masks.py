@@ -1,6 +1,7 @@
 """Masks and captions made by models, from the command line, with tiny models of the real classes."""
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -99,6 +100,24 @@ def test_the_rule_decides_and_says_why(tmp_path, images, models):
     assert set(decisions) == set(CAPTIONS)
     assert {name for name, line in decisions.items() if line["reason"] == "kept"} == set(read_dataset(out).image_ids)
     assert left_out == Counter(line["reason"] for line in decisions.values() if line["reason"] != "kept")
+
+
+def test_sam_3_does_both(tmp_path, images):
+    pytest.importorskip("torchvision", reason="SAM 3 needs torchvision", exc_type=ImportError)
+    makers.save_sam3(tmp_path / "sam3")
+    given = words(images, "--text-segmenter", tmp_path / "sam3", "--threshold", 0, "--key-objects", "all")
+    done(*given, "--device", "cpu", "--out", tmp_path / "set")
+    origins = [one.origin for sample in read_dataset(tmp_path / "set") for one in sample.key_objects]
+    assert {origin.models for origin in origins if origin} == {(str(tmp_path / "sam3"),)}
+    assert {origin.mask_confidence for origin in origins if origin} == {None}
+
+
+def test_sam_3_without_torchvision(tmp_path, images, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    answer = run(*words(images, "--text-segmenter", "facebook/sam3"), "--out", tmp_path / "set")
+    assert answer.code == 2
+    assert "pip install torchvision" in answer.errors[0]
+    assert not (tmp_path / "set").exists()
 
 
 def test_nothing_found_is_one_clear_line_and_keeps_the_work(tmp_path, images, models):

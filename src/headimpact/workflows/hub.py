@@ -16,7 +16,7 @@ from headimpact.data.formats.jsonl import METADATA_FILE
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.dataset import read_checked, split_sizes
 from headimpact.workflows.picture_configs import BuildHubConfig, ExportConfig
-from headimpact.workflows.run_folder import find_run, write_config
+from headimpact.workflows.run_folder import find_run, write_config, write_provenance
 
 
 def export_command(config: ExportConfig) -> None:
@@ -71,6 +71,8 @@ def build_hub_command(config: BuildHubConfig) -> None:
             pass
         dataset = read_dataset(folder)
         write_config(config, folder / "config.yaml")
+        facts = {"source": config.source, "revision": config.revision, "data_fingerprint": dataset.fingerprint}
+        write_provenance(folder, command="dataset build hub", **facts)
     print_answer(
         [
             f"wrote {len(dataset) + len(dataset.skips)} pictures to {config.out}",
