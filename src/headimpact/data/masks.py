@@ -48,6 +48,13 @@ class RleMask:
         encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
         return RleMask((int(mask.shape[0]), int(mask.shape[1])), bytes(encoded["counts"]))
 
+    @staticmethod
+    def union(masks: Sequence["RleMask"]) -> "RleMask":
+        """Give the pixels that belong to any of the masks: at least one, all of one size."""
+        if len(masks) == 1:
+            return masks[0]
+        return RleMask(masks[0].size_hw, bytes(coco_mask.merge([mask._encoded() for mask in masks])["counts"]))
+
     @property
     def area(self) -> int:
         """Number of pixels of the object."""
@@ -56,11 +63,16 @@ class RleMask:
     def decode(self) -> ObjectMask:
         """Give the bool mask `[height, width]`.
 
-        Not by pycocotools' own `decode`, which warns with every call under numpy 2.
+        A run's end is a change of value down its column; what a column begins with is the number of changes before it.
+        Not by pycocotools' own `decode`, which warns with every call under numpy 2 and gives columns, not rows.
         """
-        runs = expand_counts(self.counts.decode("ascii"))
-        columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-        return np.ascontiguousarray(columns.reshape(self.size_hw[::-1]).T)
+        height, width = self.size_hw
+        ends = np.cumsum(expand_counts(self.counts.decode("ascii")))
+        ends = ends[ends < height * width]
+        changes = np.zeros(self.size_hw, dtype=np.uint8)
+        np.bitwise_xor.at(changes, (ends % height, ends // height), 1)
+        changes[0] ^= (np.searchsorted(ends, np.arange(width) * height) % 2).astype(np.uint8)
+        return np.bitwise_xor.accumulate(changes, axis=0).view(np.bool_)
 
     def _encoded(self) -> dict[str, Any]:
         """Give the form that pycocotools reads."""
@@ -215,23 +227,24 @@ def expand_counts(text: str) -> list[int]:
 
     Source: cocodataset/cocoapi, `rleFrString`.
     """
-    runs: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64 or shift > 60:
-            raise DataFormatError(f"Broken run lengths: {character!r} in compressed counts {shorten(text)}.")
-        value |= (bits & 0x1F) << shift
-        shift += 5
-        if bits & 0x20:
-            continue
-        if bits & 0x10:
-            value -= 1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        value = shift = 0
-    if shift:
+    codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4").astype(np.int64) - 48
+    wrong = (codes < 0) | (codes >= 64)
+    if wrong.any():
+        character = text[int(np.argmax(wrong))]
+        raise DataFormatError(f"Broken run lengths: {character!r} in compressed counts {shorten(text)}.")
+    goes_on = codes & 0x20 != 0
+    if goes_on[-1:].any():
         raise DataFormatError(f"Broken run lengths: compressed counts {shorten(text)} end in the middle of a number.")
-    return runs
+    ends = np.flatnonzero(~goes_on)
+    starts = np.concatenate([[0], ends[:-1] + 1])[: len(ends)]
+    places = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
+    if len(codes) and places.max() > 11:
+        raise DataFormatError(f"Broken run lengths: a number in compressed counts {shorten(text)} is too long.")
+    runs = np.add.reduceat((codes & 0x1F) << 5 * places, starts) if len(codes) else codes
+    runs -= (codes[ends] & 0x10 != 0).astype(np.int64) << 5 * (places[ends] + 1)
+    for first in (1, 2):
+        runs[first::2] = np.cumsum(runs[first::2])
+    return [int(run) for run in runs.tolist()]
 
 
 def shorten(value: object) -> str:

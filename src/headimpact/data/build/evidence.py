@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from headimpact.core.errors import DataFormatError
-from headimpact.core.shapes import ObjectMask
 from headimpact.data.build.mentions import MentionFinder, Role
-from headimpact.data.masks import SizeHW, mask_area, unite_masks
+from headimpact.data.masks import RleMask, SizeHW
 
 Box = tuple[float | int, float | int, float | int, float | int]
 """Left, top, width, height in pixels, as in COCO."""
@@ -40,7 +39,7 @@ class Instance:
     box: Box
     area: float | int
     is_crowd: bool = False
-    mask: ObjectMask | None = field(default=None, compare=False, repr=False)
+    mask: RleMask | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -180,7 +179,7 @@ def area_share(instances: Sequence[Instance], *, size_hw: SizeHW) -> float:
     masks = [instance.mask for instance in instances if instance.mask is not None]
     pixels = size_hw[0] * size_hw[1]
     if masks and len(masks) == len(instances):
-        return mask_area(unite_masks(masks)) / pixels
+        return RleMask.union(masks).area / pixels
     return min(1.0, sum(_pixels(instance) for instance in instances) / pixels)
 
 
@@ -219,7 +218,7 @@ def centrality(instances: Sequence[Instance], *, size_hw: SizeHW) -> float:
 
 def _pixels(instance: Instance) -> float:
     """Give the visible pixels of an instance."""
-    return float(mask_area(instance.mask)) if instance.mask is not None else float(instance.area)
+    return float(instance.mask.area) if instance.mask is not None else float(instance.area)
 
 
 def _share(roles: Sequence[Mapping[str, Role]], category: str, wanted: set[str]) -> float:

@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from headimpact.core.artifacts import atomic_folder
 from headimpact.core.errors import OptionError
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
+from headimpact.data.mask_png import write_mask_file
 from headimpact.data.pictures import unturn_mask
 from headimpact.data.sample import KeyObject, Sample
+
+
+PLACINGS = ("link", "copy", "reference")
+"""How a picture comes into a folder: as a hard link (else a copy), as a copy, or not at all: it stays where it is."""
 
 
 def write_jsonl_dataset(dataset: KeyObjectDataset, out: Path, *, overwrite: bool = False) -> None:
@@ -38,7 +40,7 @@ def write_jsonl_dataset(dataset: KeyObjectDataset, out: Path, *, overwrite: bool
     """
     if dataset.root.resolve().is_relative_to(out.resolve()):
         raise OptionError(f"Cannot write over the source: {out} holds {dataset.root}. Choose another folder.")
-    stems = _unique_stems(sample.image_path.stem for sample in dataset)
+    stems = unique_stems(sample.image_path.stem for sample in dataset)
     with atomic_folder(out, overwrite=overwrite) as folder:
         (folder / "images").mkdir()
         (folder / "masks").mkdir()
@@ -53,7 +55,7 @@ def write_jsonl_dataset(dataset: KeyObjectDataset, out: Path, *, overwrite: bool
 def _write_sample(sample: Sample, stem: str, folder: Path) -> dict[str, Any]:
     """Write picture and masks of one sample and give its line."""
     file_name = f"images/{stem}{sample.image_path.suffix}"
-    _link_or_copy(sample.image_path, folder / file_name)
+    place_picture(sample.image_path, folder / file_name)
     first = sample.key_objects[0]
     line: dict[str, Any] = {
         "image_id": sample.image_id,
@@ -64,39 +66,54 @@ def _write_sample(sample: Sample, stem: str, folder: Path) -> dict[str, Any]:
         "names": list(first.names),
     }
     if len(sample.key_objects) == 1:
-        _write_mask(first.mask.decode(), folder / line["mask_file_name"])
+        write_mask_file(first.mask.decode(), folder / line["mask_file_name"])
     else:
         (folder / "masks" / "objects").mkdir(exist_ok=True)
         line["key_objects"] = [
             _write_key_object(key_object, f"masks/objects/{stem}.{number}.png", folder)
             for number, key_object in enumerate(sample.key_objects)
         ]
-        _write_mask(unturn_mask(sample.load_mask(), sample.orientation), folder / line["mask_file_name"])
+        write_mask_file(unturn_mask(sample.load_mask(), sample.orientation), folder / line["mask_file_name"])
     line.update({"split": sample.split, "prompt": sample.prompt, "licence": sample.licence})
     return line
 
 
 def _write_key_object(key_object: KeyObject, name: str, folder: Path) -> dict[str, Any]:
     """Write the mask of one of several key objects and give its block."""
-    _write_mask(key_object.mask.decode(), folder / name)
+    write_mask_file(key_object.mask.decode(), folder / name)
     return {"mask_file_name": name, "category": key_object.category, "names": list(key_object.names)}
 
 
-def _write_mask(mask: np.ndarray, path: Path) -> None:
-    """Write a mask as an 8-bit grey PNG, 255 on the object."""
-    Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG")
+def place_picture(source: Path, target: Path, *, images_as: str = "link") -> None:
+    """Put a picture file into a folder, in place of what an unfinished run may have left there.
 
+    Args:
+        source: The picture; links are followed.
+        target: Where to put it; its folder is there.
+        images_as: One of `PLACINGS`; nothing is done for "reference".
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where that cannot be done."""
+    Raises:
+        OSError: If the file system refuses.
+    """
+    if images_as == "reference":
+        return
+    target.unlink(missing_ok=True)
     try:
-        os.link(source.resolve(), target)
+        if images_as == "link":
+            os.link(source.resolve(), target)
+            return
     except OSError:
-        shutil.copyfile(source, target)
+        target.unlink(missing_ok=True)  # another disk, too many links: a copy does as well
+    shutil.copyfile(source, target)
 
 
-def _unique_stems(stems: Iterable[str]) -> list[str]:
-    """Number the file stems that came before, upper and lower case alike."""
+def unique_stems(stems: Iterable[str]) -> list[str]:
+    """Number the file stems that came before, upper and lower case alike.
+
+    Example:
+        >>> unique_stems(["a", "b", "A"])
+        ['a', 'b', 'A_2']
+    """
     unique: list[str] = []
     taken: set[str] = set()
     for place, stem in enumerate(stems):

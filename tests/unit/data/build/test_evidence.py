@@ -7,6 +7,7 @@ import pytest
 
 from headimpact.core.errors import DataFormatError
 from headimpact.data.build.evidence import AnnotatedPicture, Instance, area_share, centrality, gather_evidence
+from headimpact.data.masks import RleMask
 from tests.builders import mask
 from tests.unit.data.build.makers import FINDER, SIZE_HW, instance, objects, picture
 
@@ -49,7 +50,7 @@ def test_which_instances_count(options, area, count, ids):
 
 def drawn(number, *rows):
     """Make an object of a mask."""
-    return Instance(instance_id=str(number), category="dog", box=(0, 0, 4, 2), area=0, mask=mask(*rows))
+    return Instance(instance_id=str(number), category="dog", box=(0, 0, 4, 2), area=0, mask=RleMask.from_mask(mask(*rows)))
 
 
 def test_masks_are_united_exactly():
