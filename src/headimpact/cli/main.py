@@ -19,12 +19,16 @@ import yaml
 from headimpact import __version__
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
 from headimpact.core.registry import unknown_name_message
-from headimpact.workflows import configs
+from headimpact.workflows import configs, dataset_configs
 
 COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
     ("demo",): (configs.ExperimentConfig, "headimpact.workflows.experiment:demo_command"),
     ("study",): (configs.ExperimentConfig, "headimpact.workflows.experiment:study_command"),
     ("dataset", "build", "scenes"): (configs.BuildScenesConfig, "headimpact.workflows.dataset:build_scenes_command"),
+    ("dataset", "build", "coco"): (
+        dataset_configs.BuildCocoConfig,
+        "headimpact.workflows.dataset_build:build_coco_command",
+    ),
     ("dataset", "validate"): (configs.ValidateConfig, "headimpact.workflows.dataset:validate_command"),
     ("score",): (configs.ScoreConfig, "headimpact.workflows.scoring:score_command"),
     ("select",): (configs.SelectConfig, "headimpact.workflows.selection:select_command"),

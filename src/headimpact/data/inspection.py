@@ -54,7 +54,7 @@ def inspect_content(
     Returns:
         Samples, skips and all faults, the reader's included.
     """
-    outcomes = list(_inspect_all(content.entries, progress=progress, workers=workers or _usable_processors()))
+    outcomes = list(_inspect_all(content.entries, progress=progress, workers=workers or usable_processors()))
     return Inspection(
         samples=tuple(outcome for outcome in outcomes if isinstance(outcome, Sample)),
         skips=tuple(outcome for outcome in outcomes if isinstance(outcome, Skip)),
@@ -151,6 +151,6 @@ def _fault(entry: PictureEntry, where: str, what: str) -> Fault:
     return Fault(entry.file, where, what, image_id=entry.image_id)
 
 
-def _usable_processors() -> int:
+def usable_processors() -> int:
     """Count the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

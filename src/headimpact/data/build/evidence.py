@@ -29,7 +29,7 @@ class Instance:
         instance_id: Identifier, unique in its picture.
         category: Its category.
         box: Its box.
-        area: Visible pixels; a mask, where given, is counted instead.
+        area: Visible pixels; where a mask is given, its pixels, whatever was passed.
         is_crowd: Whether it stands for a group whose members are not told apart.
         mask: Its pixels, where they are at hand.
     """
@@ -47,6 +47,8 @@ class Instance:
         Raises:
             DataFormatError: If a size is negative or a number is not finite.
         """
+        if self.mask is not None:
+            object.__setattr__(self, "area", self.mask.area)
         numbers = (*self.box, self.area)
         if not all(map(math.isfinite, numbers)) or min(self.box[2], self.box[3], self.area) < 0:
             raise DataFormatError(
@@ -142,7 +144,7 @@ def gather_evidence(
     for category in sorted(annotated | named):
         listed = [instance for instance in picture.instances if instance.category == category]
         usable = [instance for instance in listed if not (crowds == "ignore" and instance.is_crowd)]
-        chosen = usable if instances == "union" else sorted(usable, key=_pixels, reverse=True)[:1]
+        chosen = usable if instances == "union" else sorted(usable, key=lambda one: one.area, reverse=True)[:1]
         evidence.append(
             Evidence(
                 category=category,
@@ -180,7 +182,7 @@ def area_share(instances: Sequence[Instance], *, size_hw: SizeHW) -> float:
     pixels = size_hw[0] * size_hw[1]
     if masks and len(masks) == len(instances):
         return RleMask.union(masks).area / pixels
-    return min(1.0, sum(_pixels(instance) for instance in instances) / pixels)
+    return min(1.0, sum(instance.area for instance in instances) / pixels)
 
 
 def centrality(instances: Sequence[Instance], *, size_hw: SizeHW) -> float:
@@ -205,7 +207,7 @@ def centrality(instances: Sequence[Instance], *, size_hw: SizeHW) -> float:
     if not instances:
         return 0.0
     height, width = size_hw
-    weights = [_pixels(instance) for instance in instances]
+    weights = [float(instance.area) for instance in instances]
     if not sum(weights):
         weights = [1.0] * len(instances)
     total = 0.0
@@ -214,11 +216,6 @@ def centrality(instances: Sequence[Instance], *, size_hw: SizeHW) -> float:
         across, down = (left + box_width / 2) / width - 0.5, (top + box_height / 2) / height - 0.5
         total += weight * (1.0 - min(1.0, math.hypot(across, down) * math.sqrt(2.0)))
     return total / sum(weights)
-
-
-def _pixels(instance: Instance) -> float:
-    """Give the visible pixels of an instance."""
-    return float(instance.mask.area) if instance.mask is not None else float(instance.area)
 
 
 def _share(roles: Sequence[Mapping[str, Role]], category: str, wanted: set[str]) -> float:

@@ -21,7 +21,7 @@ another language they mean little, and names are found in the written form and w
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from headimpact.data.build import word_lists as lists
@@ -38,6 +38,8 @@ from headimpact.data.build.grammar import (
 from headimpact.data.synonyms import FALSE_FRIENDS, SYNONYMS, plural
 
 Role = Literal["subject", "passing"]
+_REMEMBERED = 64
+"""Captions whose roles are kept, so that those of one picture are read once."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class MentionFinder:
     categories: tuple[str, ...]
     unknown: tuple[str, ...]
     phrases: Mapping[str, tuple[_Phrase, ...]]
+    _known: dict[str, dict[str, Role]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def find(self, caption: str) -> tuple[Mention, ...]:
         """Find the mentions of a caption, in order.
@@ -123,7 +126,12 @@ class MentionFinder:
             >>> build_mention_finder(["dog"]).roles("A dog looks at a dog.")
             {'dog': 'subject'}
         """
+        if caption in self._known:  # decisions, descriptions and questions all ask for the captions of a picture
+            return self._known[caption]
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
         found: dict[str, Role] = {}
+        self._known[caption] = found
         for mention in self.find(caption):
             if found.get(mention.category) != "subject":
                 found[mention.category] = mention.role

@@ -15,7 +15,6 @@ from headimpact.data.mask_png import write_mask_file
 from headimpact.data.pictures import unturn_mask
 from headimpact.data.sample import KeyObject, Sample
 
-
 PLACINGS = ("link", "copy", "reference")
 """How a picture comes into a folder: as a hard link (else a copy), as a copy, or not at all: it stays where it is."""
 
