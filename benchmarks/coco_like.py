@@ -7,11 +7,13 @@ categories and for others; sizes of objects are log-normal. The same seed gives 
 
 import json
 import math
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from headimpact.data.synonyms import SYNONYMS, plural
 
@@ -169,3 +171,12 @@ def _write_separated(file: object, records: Iterator[str]) -> None:
     """Write records with commas between them."""
     for number, record in enumerate(records):
         file.write(f", {record}" if number else record)  # type: ignore[attr-defined]
+
+
+def write_pictures(folder: Path, instances: Path) -> None:
+    """Write a picture of the right size for every record: hard links to one grey picture of each size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for width, height in dict.fromkeys(SIZES):
+        Image.new("RGB", (width, height), "grey").save(folder / f".{width}x{height}.jpg")
+    for record in json.loads(instances.read_bytes())["images"]:
+        os.link(folder / f".{record['width']}x{record['height']}.jpg", folder / record["file_name"])

@@ -63,16 +63,22 @@ class RleMask:
     def decode(self) -> ObjectMask:
         """Give the bool mask `[height, width]`.
 
-        A run's end is a change of value down its column; what a column begins with is the number of changes before it.
-        Not by pycocotools' own `decode`, which warns with every call under numpy 2 and gives columns, not rows.
+        Only the columns between the first and the last pixel are laid out. Not by pycocotools' own `decode`, which
+        warns with every call under numpy 2.
         """
         height, width = self.size_hw
-        ends = np.cumsum(expand_counts(self.counts.decode("ascii")))
-        ends = ends[ends < height * width]
-        changes = np.zeros(self.size_hw, dtype=np.uint8)
-        np.bitwise_xor.at(changes, (ends % height, ends // height), 1)
-        changes[0] ^= (np.searchsorted(ends, np.arange(width) * height) % 2).astype(np.uint8)
-        return np.bitwise_xor.accumulate(changes, axis=0).view(np.bool_)
+        mask = np.zeros(self.size_hw, dtype=np.bool_)
+        runs = _expand(self.counts.decode("ascii"))
+        if len(runs) < 2:
+            return mask
+        end = height * width - (int(runs[-1]) if len(runs) % 2 else 0)
+        first, last = int(runs[0]) // height, -(-end // height)
+        runs[0] -= first * height
+        if len(runs) % 2:
+            runs[-1] = last * height - end
+        columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+        mask[:, first:last] = columns.reshape(last - first, height).T
+        return mask
 
     def _encoded(self) -> dict[str, Any]:
         """Give the form that pycocotools reads."""
@@ -227,6 +233,12 @@ def expand_counts(text: str) -> list[int]:
 
     Source: cocodataset/cocoapi, `rleFrString`.
     """
+    runs: list[int] = _expand(text).tolist()
+    return runs
+
+
+def _expand(text: str) -> np.ndarray:
+    """Read compressed run lengths into whole numbers."""
     codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4").astype(np.int64) - 48
     wrong = (codes < 0) | (codes >= 64)
     if wrong.any():
@@ -244,7 +256,7 @@ def expand_counts(text: str) -> list[int]:
     runs -= (codes[ends] & 0x10 != 0).astype(np.int64) << 5 * (places[ends] + 1)
     for first in (1, 2):
         runs[first::2] = np.cumsum(runs[first::2])
-    return [int(run) for run in runs.tolist()]
+    return runs
 
 
 def shorten(value: object) -> str:

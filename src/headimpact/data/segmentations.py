@@ -87,8 +87,8 @@ def _rle_from_polygons(parts: list[Any], size_hw: SizeHW) -> RleMask:
             drawable.append(part)
     if not drawable:
         return _rle_from_runs([height * width], size_hw)
-    encoded = coco_mask.merge(coco_mask.frPyObjects(drawable, height, width))
-    return RleMask(size_hw, bytes(encoded["counts"]))
+    drawn = coco_mask.frPyObjects(drawable, height, width)
+    return RleMask(size_hw, bytes((drawn[0] if len(drawn) == 1 else coco_mask.merge(drawn))["counts"]))
 
 
 def _refuse_broken_polygon(part: object, size_hw: SizeHW) -> None:

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from headimpact.core.errors import DataFormatError
 from headimpact.data.build.descriptions import clean_caption
-from headimpact.data.build.evidence import AnnotatedPicture, Box, Instance
+from headimpact.data.build.evidence import AnnotatedPicture, Instance
 from headimpact.data.entries import Fault
 from headimpact.data.folder_files import read_id, resolve_inside
 from headimpact.data.formats.coco_records import PictureRecord
@@ -134,27 +134,23 @@ def _read_objects(
     raws: Sequence[bytes], size_hw: SizeHW, image_id: str, source: CocoSource, faults: list[Fault]
 ) -> list[Instance]:
     """Read the annotated objects of a picture and draw their masks."""
-    instances = []
+    drawn: list[tuple[str, str, bool, RleMask]] = []
     for place, raw in enumerate(raws):
         record = _OBJECTS.decode(raw)
         own = str(read_id(record.id) or f"{image_id}.{place}")
         try:
-            mask = _draw(record.segmentation, size_hw)
-            is_crowd = _flag(record.iscrowd)
+            category = source.categories[str(read_id(record.category_id))]
+            drawn.append((own, category, _flag(record.iscrowd), _draw(record.segmentation, size_hw)))
         except DataFormatError as error:
             faults.append(Fault(source.instances, f"annotation {own}", str(error), image_id=image_id))
-            continue
-        instances.append(
-            Instance(
-                instance_id=own,
-                category=source.categories[str(read_id(record.category_id))],
-                box=_box(mask),
-                area=0,
-                is_crowd=is_crowd,
-                mask=mask,
-            )
-        )
-    return instances
+    if not drawn:
+        return []
+    encoded = [{"size": list(size_hw), "counts": mask.counts} for _, _, _, mask in drawn]
+    areas, boxes = coco_mask.area(encoded).tolist(), coco_mask.toBbox(encoded).tolist()
+    return [
+        Instance(instance_id=own, category=category, box=tuple(box), area=area, is_crowd=is_crowd, mask=mask)
+        for (own, category, is_crowd, mask), area, box in zip(drawn, areas, boxes, strict=True)
+    ]
 
 
 def _draw(segmentation: object, size_hw: SizeHW) -> RleMask:
@@ -165,12 +161,6 @@ def _draw(segmentation: object, size_hw: SizeHW) -> RleMask:
     """
     refuse_other_frame(segmentation_size(segmentation, picture_hw=size_hw), [size_hw])
     return rle_from_segmentation(segmentation, size_hw=size_hw)
-
-
-def _box(mask: RleMask) -> Box:
-    """Give the box of a mask."""
-    left, top, width, height = coco_mask.toBbox({"size": list(mask.size_hw), "counts": mask.counts}).tolist()
-    return left, top, width, height
 
 
 def _flag(value: object) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from headimpact.data.build.evidence import Evidence
@@ -99,7 +99,7 @@ def decision_record(decision: PictureDecision) -> dict[str, Any]:
                 "reason": one.reason,
                 "says": explain_candidate(one, num_captions=decision.num_captions),
                 "score": round(one.score, 4),
-                **{name: _plain(value) for name, value in asdict(one.evidence).items() if name != "category"},
+                **{name: _plain(value) for name, value in vars(one.evidence).items() if name != "category"},
             }
             for one in decision.candidates
         ],

@@ -5,6 +5,7 @@ caption tells. Its evidence comes from the captions (who names it, and as what) 
 the picture they take, how central they are, how many).
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class Instance:
         instance_id: Identifier, unique in its picture.
         category: Its category.
         box: Its box.
-        area: Visible pixels; where a mask is given, its pixels, whatever was passed.
+        area: Visible pixels; those of the mask, where there is one.
         is_crowd: Whether it stands for a group whose members are not told apart.
         mask: Its pixels, where they are at hand.
     """
@@ -47,8 +48,6 @@ class Instance:
         Raises:
             DataFormatError: If a size is negative or a number is not finite.
         """
-        if self.mask is not None:
-            object.__setattr__(self, "area", self.mask.area)
         numbers = (*self.box, self.area)
         if not all(map(math.isfinite, numbers)) or min(self.box[2], self.box[3], self.area) < 0:
             raise DataFormatError(
@@ -180,7 +179,7 @@ def area_share(instances: Sequence[Instance], *, size_hw: SizeHW) -> float:
     """
     masks = [instance.mask for instance in instances if instance.mask is not None]
     pixels = size_hw[0] * size_hw[1]
-    if masks and len(masks) == len(instances):
+    if len(masks) > 1 and len(masks) == len(instances) and _may_overlap([instance.box for instance in instances]):
         return RleMask.union(masks).area / pixels
     return min(1.0, sum(instance.area for instance in instances) / pixels)
 
@@ -216,6 +215,19 @@ def centrality(instances: Sequence[Instance], *, size_hw: SizeHW) -> float:
         across, down = (left + box_width / 2) / width - 0.5, (top + box_height / 2) / height - 0.5
         total += weight * (1.0 - min(1.0, math.hypot(across, down) * math.sqrt(2.0)))
     return total / sum(weights)
+
+
+def _may_overlap(boxes: Sequence[Box]) -> bool:
+    """Tell whether any two boxes share a pixel; many boxes are taken to."""
+    if len(boxes) > 8:
+        return True
+    return any(
+        one[0] < other[0] + other[2]
+        and other[0] < one[0] + one[2]
+        and one[1] < other[1] + other[3]
+        and other[1] < one[1] + one[3]
+        for one, other in itertools.combinations(boxes, 2)
+    )
 
 
 def _share(roles: Sequence[Mapping[str, Role]], category: str, wanted: set[str]) -> float:

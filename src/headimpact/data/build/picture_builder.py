@@ -5,7 +5,7 @@ written here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from headimpact.data.build.built_picture import BuiltPicture, Record
 from headimpact.data.build.coco_pictures import SourcePicture
@@ -70,7 +70,7 @@ def build_picture(
         "licence": source.licence,
         "source": source.address,
     }
-    questions = tuple(asdict(question) for question in asked)
+    questions = tuple(vars(question) for question in asked)
     return BuiltPicture(decision=record, entry=entry, source=row, questions=questions), masks
 
 

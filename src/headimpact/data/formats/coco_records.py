@@ -27,7 +27,7 @@ _BYTE = re.compile(r"\(byte (\d+)\)")
 _KIND = re.compile(r"(?:Expected `(\w+)`, )?[gG]ot `(\w+)`")
 
 
-class PictureRecord(msgspec.Struct):
+class PictureRecord(msgspec.Struct, gc=False):
     """What is read of a record of `images`; nothing in it is checked."""
 
     id: Any = None
@@ -39,7 +39,7 @@ class PictureRecord(msgspec.Struct):
     coco_url: Any = None
 
 
-class _Ids(msgspec.Struct):
+class _Ids(msgspec.Struct, gc=False):
     """The ids of an annotation or a caption."""
 
     id: Any = None
@@ -47,7 +47,7 @@ class _Ids(msgspec.Struct):
     category_id: Any = None
 
 
-class _Named(msgspec.Struct):
+class _Named(msgspec.Struct, gc=False):
     """A record of `categories` or `licenses`."""
 
     id: Any = None
@@ -150,7 +150,9 @@ def _refuse_other_text(data: memoryview) -> None:
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(data), _BLOCK):
-        decoder.decode(data[start : start + _BLOCK])
+        block = bytes(data[start : start + _BLOCK])
+        if not block.isascii() or decoder.getstate()[0]:
+            decoder.decode(block)
     decoder.decode(b"", final=True)
 
 
@@ -221,21 +223,25 @@ def _group(
 ) -> Grouped:
     """Group records by the picture that they name; those of objects must name a category too."""
     pictures = np.full(len(raws), -1, dtype=np.int64)
-    seen: set[str] = set()
+    keys = {_id_key(image_id): place for image_id, place in places.items()}
+    known = None if categories is None else {_id_key(category_id) for category_id in categories}
+    seen: set[int | str] = set()
     for index, record in _read_records(raws, _Ids, "annotations", path, faults):
-        image_id, own = read_id(record.image_id), read_id(record.id)
+        own, image, category = _id_key(record.id), _id_key(record.image_id), _id_key(record.category_id)
+        if image in keys and own not in seen and own is not None and (known is None or category in known):
+            pictures[index] = keys[image]
+            seen.add(own)
+            continue
         where = f"annotations[{index}]" if own is None else f"annotation {own}"
         if own is None and record.id is not None:
             faults.append(_bad_id(path, where, record.id))
         elif own in seen:
             faults.append(Fault(path.name, where, "Duplicate id: listed twice. Give every annotation its own."))
-        elif own is not None:
-            seen.add(own)
-        if image_id in places:
-            pictures[index] = places[image_id]
+        if image in keys:
+            pictures[index] = keys[image]
         else:
             faults.append(_dangling(path, where, "image_id", record.image_id, "images"))
-        if categories is not None and read_id(record.category_id) not in categories:
+        if known is not None and category not in known:
             faults.append(_dangling(path, where, "category_id", record.category_id, "categories"))
     order = np.argsort(pictures, kind="stable")
     return Grouped(raws, order, np.searchsorted(pictures[order], np.arange(len(places) + 1)))
@@ -255,6 +261,14 @@ def _read_records(
             yield index, decoder.decode(raw)
         except msgspec.DecodeError as error:
             faults.append(Fault(path.name, f"{key}[{index}]", f"Is a JSON {_given(error)}, expected an object."))
+
+
+def _id_key(value: Any) -> int | str | None:
+    """Give an id so that 12 and "12" are the same one, as for `read_id`; None for what is no id."""
+    if type(value) is int:
+        return value
+    text = read_id(value)
+    return int(text) if text is not None and text.isascii() and text.isdigit() and str(int(text)) == text else text
 
 
 def _read_info(lists: Mapping[str, msgspec.Raw]) -> dict[str, Any]:

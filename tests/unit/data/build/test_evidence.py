@@ -49,8 +49,9 @@ def test_which_instances_count(options, area, count, ids):
 
 
 def drawn(number, *rows):
-    """Make an object of a mask."""
-    return Instance(instance_id=str(number), category="dog", box=(0, 0, 4, 2), area=0, mask=RleMask.from_mask(mask(*rows)))
+    """Make an object of a mask, its box the whole picture."""
+    made = RleMask.from_mask(mask(*rows))
+    return Instance(instance_id=str(number), category="dog", box=(0, 0, 4, 2), area=made.area, mask=made)
 
 
 def test_masks_are_united_exactly():
