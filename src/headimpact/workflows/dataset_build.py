@@ -98,7 +98,7 @@ def build_rule(config: KeyObjectOptions, *, seed: int = 0, keep_file_names: bool
     """
     return BuildRule(
         key_objects=KeyObjectRule(
-            instances=_word(config.instance_rule, ("union", "single"), "--instance-rule"),
+            instances=_word(config.instance_rule, ("named", "union", "single"), "--instance-rule"),
             crowds=_word(config.crowd_rule, ("refuse", "ignore", "include"), "--crowd-rule"),
             **{
                 field.name: getattr(config, field.name)
@@ -301,10 +301,9 @@ def _write_dataset(config: BuildCocoConfig, plan: _Plan, shares: Mapping[str, fl
 
     splits = choose_splits(pictures(), shares=shares, seed=config.seed)
     if not splits:
-        statistics = {line.decision for line in pictures()}
         remove_run(out)
         raise DataFormatError(
-            f"No picture has a clear key object: {len(statistics)} were looked at. Loosen the rule, or give more."
+            f"No picture has a clear key object: {len(plan.chosen)} were looked at. Loosen the rule, or give more."
         )
     write_provenance(out, seed=config.seed, inputs=dict(plan.hashes))
     write_tables(out, pictures, splits=splits, info=_info(config, plan, shares))

@@ -28,15 +28,17 @@ class KeyObjectOptions:
     largest_area_share: float = 0.5
     """Largest share, also of all key objects together."""
     most_instances: int = 4
-    """Most objects of a key category."""
+    """Most objects that are a key object together."""
+    smallest_size_ratio: float = 2.0
+    """Size of the largest object over the next where captions speak of one; below, nobody knows which is meant."""
     most_key_objects: int = 2
     """Most key categories of a picture."""
     smallest_score: float = 0.5
     """Smallest score of a key object, in [0, 1]."""
     smallest_lead: float = 0.1
     """Smallest lead of the last key object over the next candidate."""
-    instance_rule: str = "union"
-    """`union`: all objects of a key category; `single`: the largest alone."""
+    instance_rule: str = "named"
+    """Objects of a key category: `named`, the largest where captions speak of one, else all; `union`; `single`."""
     crowd_rule: str = "refuse"
     """`refuse`: a category with a crowd cannot be key; `ignore`: crowds are left out; `include`: they count."""
     questions_per_kind: int = 2

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from headimpact.core.errors import DataFormatError
-from headimpact.data.build.mentions import MentionFinder, Role
+from headimpact.data.build.mentions import MentionFinder
 from headimpact.data.masks import RleMask, SizeHW
 
 Box = tuple[float | int, float | int, float | int, float | int]
 """Left, top, width, height in pixels, as in COCO."""
 
-Instances = Literal["union", "single"]
+Instances = Literal["named", "union", "single"]
 Crowds = Literal["refuse", "ignore", "include"]
 
 
@@ -102,6 +102,9 @@ class Evidence:
         num_instances: How many there are, crowds counted as one each unless they are ignored.
         has_crowd: Whether one of them is a crowd.
         instance_ids: Those whose pixels would be the key object's.
+        single_share: Share of the captions naming it that speak of one.
+        next_area_share: Share that the next largest instance covers, where the largest alone is taken because the
+            captions speak of one; else 0.
     """
 
     category: str
@@ -112,17 +115,20 @@ class Evidence:
     num_instances: int
     has_crowd: bool
     instance_ids: tuple[str, ...]
+    single_share: float = 0.0
+    next_area_share: float = 0.0
 
 
 def gather_evidence(
-    picture: AnnotatedPicture, finder: MentionFinder, *, instances: Instances = "union", crowds: Crowds = "refuse"
+    picture: AnnotatedPicture, finder: MentionFinder, *, instances: Instances = "named", crowds: Crowds = "refuse"
 ) -> tuple[Evidence, ...]:
     """Gather the evidence for every category that is annotated in a picture or named by its captions.
 
     Args:
         picture: The picture.
         finder: Finds the mentions of the data set's categories.
-        instances: "union" takes all instances of a category together, "single" the largest alone.
+        instances: "union" takes all instances of a category together, "single" the largest alone, "named" the
+            largest alone where most of the captions naming the category speak of one, else all.
         crowds: "ignore" leaves crowds' pixels out; else they belong to their category.
 
     Returns:
@@ -136,24 +142,32 @@ def gather_evidence(
         >>> found.named_share, found.subject_share, found.area_share, found.centrality
         (0.5, 0.5, 0.04, 1.0)
     """
-    roles = [finder.roles(caption) for caption in picture.spoken]
+    said = [finder.read(caption) for caption in picture.spoken]
     annotated = {instance.category for instance in picture.instances}
-    named = {category for found in roles for category in found}
+    named = {category for found in said for category in found}
     evidence = []
     for category in sorted(annotated | named):
         listed = [instance for instance in picture.instances if instance.category == category]
         usable = [instance for instance in listed if not (crowds == "ignore" and instance.is_crowd)]
-        chosen = usable if instances == "union" else sorted(usable, key=lambda one: one.area, reverse=True)[:1]
+        by_size = sorted(usable, key=lambda one: one.area, reverse=True)
+        naming = [found[category] for found in said if category in found]
+        of_one = sum(one.is_one for one in naming)
+        takes_one = instances == "single" or (instances == "named" and 2 * of_one > len(naming))
+        chosen = by_size[:1] if takes_one else usable
         evidence.append(
             Evidence(
                 category=category,
-                named_share=_share(roles, category, {"subject", "passing"}),
-                subject_share=_share(roles, category, {"subject"}),
+                named_share=len(naming) / len(said) if said else 0.0,
+                subject_share=sum(one.role == "subject" for one in naming) / len(said) if said else 0.0,
                 area_share=area_share(chosen, size_hw=picture.size_hw),
                 centrality=centrality(chosen, size_hw=picture.size_hw),
                 num_instances=len(usable),
                 has_crowd=any(instance.is_crowd for instance in listed),
                 instance_ids=tuple(instance.instance_id for instance in chosen),
+                single_share=of_one / len(naming) if naming else 0.0,
+                next_area_share=area_share(by_size[1:2], size_hw=picture.size_hw)
+                if takes_one and instances == "named"
+                else 0.0,
             )
         )
     return tuple(evidence)
@@ -229,7 +243,3 @@ def _may_overlap(boxes: Sequence[Box]) -> bool:
         for one, other in itertools.combinations(boxes, 2)
     )
 
-
-def _share(roles: Sequence[Mapping[str, Role]], category: str, wanted: set[str]) -> float:
-    """Give the share of the captions that name a category in one of some roles."""
-    return sum(found.get(category) in wanted for found in roles) / len(roles) if roles else 0.0

@@ -166,6 +166,28 @@ def looks_plural(token: str) -> bool:
     return token in lists.PLURALS or (token.endswith("s") and not token.endswith(("ss", "us", "'s")))
 
 
+def speaks_of_one(words: Words, start: int, end: int) -> bool:
+    """Tell whether a name, at the places from `start` to before `end`, stands for one thing.
+
+    A plural, a collective ("a couple") and a name after a number do not. A name that is its own plural ("sheep") does
+    where "a" or "one" stands before it.
+
+    Example:
+        >>> words = split_words("A man with two dogs and a black sheep near sheep")
+        >>> [speaks_of_one(words, place, place + 1) for place in (1, 4, 8, 10)]
+        [True, False, True, False]
+    """
+    token = words.at(end - 1)
+    if token in lists.INVARIABLE:
+        before = start - 1
+        while words.at(before) in lists.ADJECTIVES:
+            before -= 1
+        return words.at(before) in {"a", "an", "one", "another", "this", "that"}
+    if looks_plural(token) or token in lists.COLLECTIVE_NAMES:
+        return False
+    return words.at(start - 1) not in lists.MANY
+
+
 def _next_state(state: str, words: Words, place: int) -> str:
     """Give the state behind a word: "start" before the first noun, "subject", "behind" it, or "fronted"."""
     token = words.at(place)
