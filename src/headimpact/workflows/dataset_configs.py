@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from headimpact.workflows.configs import OptionalCount, OutputOptions
+from headimpact.workflows.configs import OptionalCount, OptionalPath, OptionalText, OutputOptions
 
 DataFolder = Annotated[Positional[Path], arg(metavar="DATA")]
 
@@ -85,5 +85,41 @@ class StatsConfig:
 
     data: DataFolder
     """The folder."""
+    json: bool = False
+    """Print the answer as JSON on stdout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SheetConfig:
+    """Write a contact sheet of a data folder: one page to leaf through and mark bad pictures."""
+
+    data: DataFolder
+    """The folder."""
+    out: Path
+    """HTML file to write."""
+    category: OptionalText = None
+    """Show pictures with this category only."""
+    page: int = 1
+    """Which page, in the order of the pictures' ids."""
+    page_size: int = 200
+    """Pictures of a page."""
+    images: OptionalPath = None
+    """Folder of the pictures, where the data folder only refers to them."""
+    overwrite: bool = False
+    """Replace a file that is there."""
+    json: bool = False
+    """Print the answer as JSON on stdout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropConfig:
+    """Drop pictures from a data set, as marked on its contact sheet."""
+
+    data: DataFolder
+    """The folder; it is changed in place."""
+    list: Path
+    """File with one picture id a line, as the contact sheet saves it."""
+    dry_run: bool = False
+    """Say what would be dropped, and stop."""
     json: bool = False
     """Print the answer as JSON on stdout."""
