@@ -67,7 +67,7 @@ def draw_sample(sample: Sample) -> SheetPicture:
     """
     thumbnail, mask = make_thumbnail(sample.load_image(), sample.load_mask())
     categories = tuple(dict.fromkeys(key_object.category for key_object in sample.key_objects))
-    facts = (sample.split, f"covers {mask.mean():.0%}", sample.licence)
+    facts = (sample.split, f"covers {mask.mean():.0%}", (sample.licence or "").partition(" (http")[0])
     return SheetPicture(
         image_id=sample.image_id,
         categories=categories,
