@@ -1,7 +1,7 @@
 """Writes a pair of lists with the shape of COCO train2017: as many records, about as many bytes, invented content.
 
-Pictures have 0 to 25 objects of 1 to 3 categories: polygons of 8 to 37 points, one in eight in two parts, one annotation
-in a hundred a crowd in run lengths. Five captions a picture (a few have six) are put together from words for these
+Pictures have 0 to 25 objects of 1 to 3 categories: polygons of 8 to 37 points, one in eight in two parts; one object in
+a hundred is a crowd in run lengths. Five captions a picture (a few have six) are put together from words for these
 categories and for others; sizes of objects are log-normal. The same seed gives the same bytes.
 """
 
@@ -11,6 +11,7 @@ import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from PIL import Image
@@ -26,10 +27,16 @@ LICENCES = (
     "Attribution-NonCommercial-NoDerivs License", "Attribution License", "Attribution-ShareAlike License",
     "Attribution-NoDerivs License", "No known copyright restrictions", "United States Government Work",
 )  # fmt: skip
-_LOOKS = "large small brown black white red blue old young wooden striped two-tone shiny wet dusty".split()
-_DOINGS = "standing sitting lying parked resting waiting seen left shown placed".split()
-_PLACES = "in a field|on a street|near a wall|in a kitchen|by the water|on the grass|under a tree|in a room".split("|")
-_JOINS = "next to|with|beside|behind|and|in front of|near".split("|")
+_LOOKS = (
+    "large", "small", "brown", "black", "white", "red", "blue", "old", "young", "wooden", "striped", "two-tone",
+    "shiny", "wet", "dusty",
+)  # fmt: skip
+_DOINGS = ("standing", "sitting", "lying", "parked", "resting", "waiting", "seen", "left", "shown", "placed")
+_PLACES = (
+    "in a field", "on a street", "near a wall", "in a kitchen", "by the water", "on the grass", "under a tree",
+    "in a room",
+)  # fmt: skip
+_JOINS = ("next to", "with", "beside", "behind", "and", "in front of", "near")
 CATEGORIES = tuple(SYNONYMS)
 
 
@@ -103,7 +110,8 @@ def _annotation_records(pictures: list[tuple[tuple[int, int], list[int]]], seed:
             crowd = number % 100 == 0
             box, segmentation, area = _crowd(generator, width, height) if crowd else _shape(generator, width, height)
             yield (
-                f'{{"segmentation": {segmentation}, "area": {area:.4f}, "iscrowd": {int(crowd)}, "image_id": {index + 1}, '
+                f'{{"segmentation": {segmentation}, "area": {area:.4f}, "iscrowd": {int(crowd)}, '
+                f'"image_id": {index + 1}, '
                 f'"bbox": [{", ".join(f"{n:.2f}" for n in box)}], "category_id": {kind + 1}, "id": {number}}}'
             )
 
@@ -148,11 +156,11 @@ def _caption_records(pictures: list[tuple[tuple[int, int], list[int]]], captions
     for index, (_, kinds) in enumerate(pictures):
         for _ in range(captions // len(pictures) + (index < captions % len(pictures))):
             number += 1
-            text = _caption(generator, words, [CATEGORIES[kind] for kind in dict.fromkeys(kinds)], kinds.count)
+            text = _caption(generator, words, [CATEGORIES[kind] for kind in dict.fromkeys(kinds)])
             yield json.dumps({"image_id": index + 1, "id": number, "caption": text})
 
 
-def _caption(generator: random.Random, words: dict[str, list[str]], there: list[str], _count: object) -> str:
+def _caption(generator: random.Random, words: dict[str, list[str]], there: list[str]) -> str:
     """Put a caption together; three in four speak of the first category."""
     named = there[:2] if generator.random() < 0.75 else there[::-1][:2]
     if not named or generator.random() < 0.1:
@@ -167,10 +175,10 @@ def _caption(generator: random.Random, words: dict[str, list[str]], there: list[
     return f"{text}{generator.choice(_PLACES)}{generator.choice(['.', '.', '', ' '])}".capitalize()
 
 
-def _write_separated(file: object, records: Iterator[str]) -> None:
+def _write_separated(file: TextIO, records: Iterator[str]) -> None:
     """Write records with commas between them."""
     for number, record in enumerate(records):
-        file.write(f", {record}" if number else record)  # type: ignore[attr-defined]
+        file.write(f", {record}" if number else record)
 
 
 def write_pictures(folder: Path, instances: Path) -> None:

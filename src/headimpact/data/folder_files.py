@@ -161,7 +161,7 @@ def resolve_inside(root: Path, base: Path, name: object) -> Path:
 
 
 def _goes_through_link(root: Path, name: str) -> bool:
-    """Tell whether a name leads through a link below a resolved folder; a shorter way than to resolve the whole path."""
+    """Tell whether a name leads through a link below a resolved folder; quicker than resolving the path."""
     path = str(root)
     for part in PurePosixPath(name).parts:
         path = f"{path}/{part}"

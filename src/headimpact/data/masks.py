@@ -238,7 +238,11 @@ def expand_counts(text: str) -> list[int]:
 
 
 def _expand(text: str) -> np.ndarray:
-    """Read compressed run lengths into whole numbers."""
+    """Read compressed run lengths into whole numbers.
+
+    Raises:
+        DataFormatError: If the text is not made of such numbers.
+    """
     codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4").astype(np.int64) - 48
     wrong = (codes < 0) | (codes >= 64)
     if wrong.any():
@@ -252,7 +256,7 @@ def _expand(text: str) -> np.ndarray:
     places = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
     if len(codes) and places.max() > 11:
         raise DataFormatError(f"Broken run lengths: a number in compressed counts {shorten(text)} is too long.")
-    runs = np.add.reduceat((codes & 0x1F) << 5 * places, starts) if len(codes) else codes
+    runs: np.ndarray = np.add.reduceat((codes & 0x1F) << 5 * places, starts) if len(codes) else codes
     runs -= (codes[ends] & 0x10 != 0).astype(np.int64) << 5 * (places[ends] + 1)
     for first in (1, 2):
         runs[first::2] = np.cumsum(runs[first::2])

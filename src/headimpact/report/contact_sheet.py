@@ -107,7 +107,7 @@ def render_sheet(sheet: Sheet) -> str:
 def _read_templates(names: Sequence[str]) -> Markup:
     """Read files of ours that are put into the page as they are."""
     folder = importlib.resources.files("headimpact.report") / "templates"
-    return Markup("".join((folder / name).read_text(encoding="utf-8") for name in names))  # noqa: S704
+    return Markup("".join((folder / name).read_text(encoding="utf-8") for name in names))
 
 
 def _outlined(thumbnail: Image.Image, mask: ObjectMask, *, label: str) -> Markup:

@@ -47,7 +47,7 @@ LIMITS = (
     "caption may mean a smaller one.",
     "Masks are as exact as their source; polygons in COCO are coarse at thin parts and holes are filled.",
     "Questions have the answer that the annotations give; what annotators missed is wrong here too.",
-    "Pictures without a clear key object are left out, so crowded scenes and tiny objects are rarer than in the source.",
+    "Pictures without a clear key object are left out, so crowded scenes and tiny objects are rare.",
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from headimpact import __version__
-from headimpact.core.artifacts import atomic_file, read_json, write_json
+from headimpact.core.artifacts import read_json, write_json
 from headimpact.core.errors import DataFormatError, OptionError, RunFailedError, UnknownNameError
 from headimpact.core.provenance import hash_file
 from headimpact.core.registry import unknown_name_message
@@ -144,7 +144,9 @@ def raise_faults(faults: Sequence[Fault], what: str) -> None:
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     of_pictures = all(fault.image_id is not None for fault in faults)
     advice = "Mend them, or pass --skip-bad to leave these pictures out." if of_pictures else "Mend them."
-    raise DataFormatError(f"Cannot build from {what}: {count}, first {faults[0]} {advice}", faults=list(map(str, faults)))
+    raise DataFormatError(
+        f"Cannot build from {what}: {count}, first {faults[0]} {advice}", faults=list(map(str, faults))
+    )
 
 
 def _word(value: str, known: Sequence[str], option: str) -> Any:
@@ -159,7 +161,13 @@ def _word(value: str, known: Sequence[str], option: str) -> Any:
 
 
 def _check_options(config: BuildCocoConfig) -> None:
-    """Refuse options that cannot be carried out, before anything is read."""
+    """Refuse options that cannot be carried out, before anything is read.
+
+    Raises:
+        DataFormatError: If a file or folder is missing.
+        OptionError: If a number is out of range, or the source would be written over.
+        UnknownNameError: If a word is unknown.
+    """
     _word(config.images_as, PLACINGS, "--images-as")
     _word(config.check_pictures, CHECKS, "--check-pictures")
     for name in ("limit", "workers"):
@@ -241,7 +249,11 @@ def _count_parts(plan: _Plan) -> int:
 
 
 def _tasks(plan: _Plan, indices: Sequence[int]) -> Iterator[PartTask]:
-    """Make the tasks of some parts ready, each when it is its turn."""
+    """Make the tasks of some parts ready, each when it is its turn.
+
+    Yields:
+        The tasks.
+    """
     for index in indices:
         part = slice(index * PART_SIZE, (index + 1) * PART_SIZE)
         places = plan.chosen[part]
@@ -292,7 +304,11 @@ def _claim_source(path: Path, hashes: Mapping[str, str]) -> None:
 
 
 def _write_dataset(config: BuildCocoConfig, plan: _Plan, shares: Mapping[str, float]) -> None:
-    """Write tables and card from the finished parts; the card is last."""
+    """Write tables and card from the finished parts; the card is last.
+
+    Raises:
+        DataFormatError: If no picture was kept.
+    """
     out = config.out
 
     def pictures() -> Iterator[PictureLines]:

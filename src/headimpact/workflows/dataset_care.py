@@ -1,6 +1,8 @@
 """Look after a built data set: count what is in it, leaf through it, drop what is bad."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from headimpact.core.artifacts import atomic_file, refuse_used
 from headimpact.core.errors import OptionError
@@ -27,11 +29,13 @@ def stats_command(config: StatsConfig) -> None:
     lines = [f"{config.data}: {found.pictures} pictures, {found.captions} captions"]
     if found.decided:
         lines[0] += f", of {found.decided} looked at"
-    tables = {
+    tables: dict[str, Mapping[Any, int]] = {
         "splits": found.splits,
         "left out": {reason: count for reason, count in found.reasons.items() if reason != "kept"},
         "categories of key objects": found.categories,
-        "share covered": {f"{step * AREA_STEP:.2f} to {(step + 1) * AREA_STEP:.2f}": n for step, n in found.area_steps.items()},
+        "share covered": {
+            f"{step * AREA_STEP:.2f} to {(step + 1) * AREA_STEP:.2f}": n for step, n in found.area_steps.items()
+        },
         "key categories a picture": found.key_objects,
         "questions": found.questions,
         "licences": found.licences,

@@ -50,7 +50,9 @@ def find_marked(folder: Path, marked: Collection[str]) -> dict[str, Mapping[str,
     if not (folder / METADATA_FILE).is_file():
         raise DataFormatError(f"No data set in our own format: {folder} has no {METADATA_FILE}.")
     wanted = set(marked)
-    found = {own: line for line in read_lines(folder / METADATA_FILE) if (own := _own_id(line)) in wanted}
+    found: dict[str, Mapping[str, Any]] = {
+        own: line for line in read_lines(folder / METADATA_FILE) if (own := _own_id(line)) is not None and own in wanted
+    }
     gone = {_own_id(line) for line in read_lines(folder / DECISIONS_FILE) if line.get("reason") == DROPPED}
     unknown = [one for one in marked if one not in found and one not in gone]
     if unknown:

@@ -7,7 +7,7 @@ the picture they take, how central they are, how many).
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -242,4 +242,3 @@ def _may_overlap(boxes: Sequence[Box]) -> bool:
         and other[1] < one[1] + one[3]
         for one, other in itertools.combinations(boxes, 2)
     )
-

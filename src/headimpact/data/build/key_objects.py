@@ -9,7 +9,8 @@ The rule. Every category that is annotated or named is a candidate with a score 
 
 1. No caption names it: it is no key object, whatever its size, and stands in nobody's way.
 2. The others are ranked by score. One that is not annotated, a crowd, in too many instances, too small, too large, or
-   spoken of as one while two are about as large, cannot be key, but keeps its place in the ranking: where the captions are about it, nothing else is key instead.
+   spoken of as one while two are about as large, cannot be key, but keeps its place in the ranking: where the captions
+   are about it, nothing else is key instead.
 3. Key objects are the longest beginning of the ranking, at most two, in which all can be key, all reach the smallest
    score, and the last is ahead of the next candidate by the smallest lead. Together they must not be too large.
 
@@ -103,8 +104,8 @@ class KeyObjectRule:
             raise OptionError(f"Size ratio of the key-object rule: {self.smallest_size_ratio}; expected at least 1.")
         if self.instances not in {"named", "union", "single"} or self.crowds not in {"refuse", "ignore", "include"}:
             raise OptionError(
-                f"Words of the key-object rule: instances {self.instances!r}, crowds {self.crowds!r}; expected 'named', "
-                "'union' or 'single', and 'refuse', 'ignore' or 'include'."
+                f"Words of the key-object rule: instances {self.instances!r}, crowds {self.crowds!r}; expected "
+                "'named', 'union' or 'single', and 'refuse', 'ignore' or 'include'."
             )
 
 

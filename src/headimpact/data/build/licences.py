@@ -23,7 +23,7 @@ def find_licences(licences: Mapping[str, tuple[str, str]], wanted: Sequence[str]
         UnknownNameError: If a word names no licence.
 
     Example:
-        >>> listed = {"4": ("Attribution License", "http://creativecommons.org/licenses/by/2.0/"), "7": ("No known", "")}
+        >>> listed = {"4": ("By", "http://creativecommons.org/licenses/by/2.0/"), "7": ("No known", "")}
         >>> sorted(find_licences(listed, ["CC-BY-2.0", "no known"]))
         ['4', '7']
     """

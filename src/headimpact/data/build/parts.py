@@ -9,7 +9,7 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import connection, get_context, parent_process
@@ -22,10 +22,11 @@ from headimpact.data.build.coco_pictures import CocoSource, SourcePicture, read_
 from headimpact.data.build.mentions import MentionFinder
 from headimpact.data.build.picture_builder import BuildRule, build_picture, picture_name
 from headimpact.data.entries import Fault
+from headimpact.data.folder_files import read_id
 from headimpact.data.formats.coco_records import PictureRecord
 from headimpact.data.formats.jsonl_writer import place_picture
 from headimpact.data.mask_png import write_mask_file
-from headimpact.data.masks import RleMask, SizeHW, format_size
+from headimpact.data.masks import SizeHW, format_size
 from headimpact.data.pictures import read_picture_facts, read_picture_header
 
 PART_SIZE = 256
@@ -152,20 +153,27 @@ def build_part(task: PartTask, settings: PartSettings) -> PartResult:
         source, found = read_coco_picture(
             record, task.objects[place], task.captions[place], stem=task.stems[place], source=settings.source
         )
-        built, masks = None, {}
         if source is not None:
-            built, masks = build_picture(source, settings.finder, rule=settings.rule)
-            if built.entry is not None:
-                found += _check_picture(source, settings)
-        if any(fault.image_id is None or not settings.skip_bad for fault in found):
-            faults += found
-            continue
-        if found or source is None or built is None:
-            built, masks = _left_out(str(record.id), found), {}
-        if source is not None and masks and settings.folder is not None:
-            _write_files(source, masks, settings.folder, settings.images_as)
-        lines.append(pack_lines(built.lines()))
+            lines.append(pack_lines(_build_one(source, settings, found).lines()))
+        elif settings.skip_bad:
+            lines.append(pack_lines(_left_out(str(read_id(record.id)), found).lines()))
+        faults += [fault for fault in found if fault.image_id is None or not settings.skip_bad]
     return PartResult(index=task.index, num_pictures=len(task.records), lines=tuple(lines), faults=tuple(faults))
+
+
+def _build_one(source: SourcePicture, settings: PartSettings, faults: list[Fault]) -> BuiltPicture:
+    """Build a picture and write its files, unless it has a fault of its own, which is noted."""
+    built, masks = build_picture(source, settings.finder, rule=settings.rule)
+    if built.entry is None:
+        return built
+    faults += _check_picture(source, settings)
+    if faults:
+        return _left_out(source.annotated.image_id, faults)
+    if settings.folder is not None:
+        for name, mask in masks.items():
+            write_mask_file(mask.decode(), settings.folder / name)
+        place_picture(source.path, settings.folder / picture_name(source), images_as=settings.images_as)
+    return built
 
 
 def write_part(folder: Path, result: PartResult) -> None:
@@ -189,7 +197,9 @@ def read_part(folder: Path, index: int) -> tuple[list[PictureLines], list[Fault]
         head, *lines = part_path(folder, index).read_text(encoding="utf-8").split("\n")[:-1]
         faults = [Fault(**fault) for fault in json.loads(head)["faults"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataFormatError(f"Cannot read part {index} of {folder}: {error}. Build again with --overwrite.") from error
+        raise DataFormatError(
+            f"Cannot read part {index} of {folder}: {error}. Build again with --overwrite."
+        ) from error
     return [unpack_lines(line) for line in lines], faults
 
 
@@ -223,18 +233,19 @@ def _work(task: PartTask) -> PartResult:
 
 def _check_picture(source: SourcePicture, settings: PartSettings) -> list[Fault]:
     """Read a picture as far as asked for and compare its size with the listed one."""
-    image_id, name = source.annotated.image_id, settings.source.instances
+    image_id, name, listed_hw = source.annotated.image_id, settings.source.instances, source.annotated.size_hw
     try:
-        frames = _frames(source.path, settings.check)
-        if frames and source.annotated.size_hw not in frames:
-            raise DataFormatError(
-                f"Picture of another size: listed as {format_size(source.annotated.size_hw)} (height x width), "
-                f"{source.file_name} is {format_size(frames[0])}. Fetch the picture that was annotated."
-            )
+        frames = _frames(source.path, settings.check) or (listed_hw,)
     except DataFormatError as error:
         what = str(error).replace(str(source.path), source.file_name)  # no path of this machine goes into the data set
         return [Fault(name, f"image {image_id}", what, image_id=image_id)]
-    return []
+    if listed_hw in frames:
+        return []
+    what = (
+        f"Picture of another size: listed as {format_size(listed_hw)} (height x width), {source.file_name} is "
+        f"{format_size(frames[0])}. Fetch the picture that was annotated."
+    )
+    return [Fault(name, f"image {image_id}", what, image_id=image_id)]
 
 
 def _frames(path: Path, check: str) -> tuple[SizeHW, ...]:
@@ -255,10 +266,3 @@ def _left_out(image_id: str, faults: Sequence[Fault]) -> BuiltPicture:
     """Give what became of a picture with faults."""
     says = " ".join(dict.fromkeys(fault.what for fault in faults))
     return BuiltPicture(decision={"image_id": image_id, "reason": "bad_picture", "says": says, "key_objects": []})
-
-
-def _write_files(source: SourcePicture, masks: Mapping[str, RleMask], folder: Path, images_as: str) -> None:
-    """Write the masks of a picture and put the picture beside them."""
-    for name, mask in masks.items():
-        write_mask_file(mask.decode(), folder / name)
-    place_picture(source.path, folder / picture_name(source), images_as=images_as)

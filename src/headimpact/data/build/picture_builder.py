@@ -11,7 +11,7 @@ from headimpact.data.build.built_picture import BuiltPicture, Record
 from headimpact.data.build.coco_pictures import SourcePicture
 from headimpact.data.build.decisions import PictureDecision, decision_record
 from headimpact.data.build.descriptions import order_descriptions
-from headimpact.data.build.evidence import Evidence, area_share
+from headimpact.data.build.evidence import Evidence
 from headimpact.data.build.key_objects import KeyObjectRule, decide_picture
 from headimpact.data.build.mentions import MentionFinder
 from headimpact.data.build.questions import QuestionRule, ask_questions

@@ -1,6 +1,5 @@
 """Count what is in a built data set, from its tables alone; nothing is opened but these and no line is kept."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 from headimpact.core.errors import DataFormatError
 from headimpact.data.build.tables import DECISIONS_FILE, QUESTIONS_FILE
+from headimpact.data.folder_files import parse_json
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
 
 AREA_STEP = 0.05
@@ -84,7 +84,9 @@ def collect_statistics(folder: Path) -> DatasetStatistics:
     for line in read_lines(folder / DECISIONS_FILE):
         counts["reasons"][line.get("reason", "")] += 1
     for line in read_lines(folder / QUESTIONS_FILE):
-        counts["questions"][f"{line.get('kind')} {line.get('answer') if line.get('kind') != 'which' else '(name)'}"] += 1
+        counts["questions"][
+            f"{line.get('kind')} {line.get('answer') if line.get('kind') != 'which' else '(name)'}"
+        ] += 1
     info = next(iter(read_lines(folder / INFO_FILE, whole=True)), {})
     return DatasetStatistics(
         pictures=pictures,
@@ -117,16 +119,23 @@ def read_lines(path: Path, *, whole: bool = False) -> Iterator[dict[str, Any]]:
     number = 0
     try:
         with path.open(encoding="utf-8-sig") as file:
-            for number, text in enumerate([file.read()] if whole else file, start=1):
-                value = json.loads(text) if text.strip() else None
-                if value is not None and not isinstance(value, dict):
-                    raise DataFormatError(f"Broken table: {path.name} line {number} is no JSON object. Mend the line.")
-                if value is not None:
-                    yield value
-    except (OSError, ValueError) as error:
-        if isinstance(error, DataFormatError):
-            raise
-        raise DataFormatError(f"Broken table: {path.name} line {number}: {error}. Mend the line.") from error
+            for number, text in enumerate([file.read()] if whole else file, start=1):  # noqa: B007 - named below
+                if text.strip():
+                    yield _read_object(text)
+    except (OSError, UnicodeDecodeError, DataFormatError) as error:
+        raise DataFormatError(f"Broken table: {path.name} line {number}: {error} Mend the line.") from error
+
+
+def _read_object(text: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        DataFormatError: If the text is none.
+    """
+    value = parse_json(text)
+    if not isinstance(value, dict):
+        raise DataFormatError(f"Found a JSON {type(value).__name__}, expected an object.")
+    return value
 
 
 def _texts(line: Mapping[str, Any]) -> list[str]:

@@ -148,7 +148,9 @@ INVARIABLE = _words("sheep aircraft cattle luggage baggage broccoli")
 COLLECTIVE_NAMES = _words("couple family team crowd youth people")
 """Names in the singular that stand for several."""
 
-MANY = _words("two three four five six seven eight nine ten several many few some multiple various both 2 3 4 5 6 7 8 9")
+MANY = _words(
+    "two three four five six seven eight nine ten several many few some multiple various both 2 3 4 5 6 7 8 9"
+)
 """Words that say there are several, though the noun be written in the singular."""
 
 FUNCTION_WORDS = DETERMINERS | PREPOSITIONS | LINKS | BEING | OTHER_FUNCTION_WORDS

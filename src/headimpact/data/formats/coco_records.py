@@ -113,12 +113,13 @@ def read_coco_records(instances: Path, captions: Path) -> CocoRecords:
     records, ids = _list_pictures(_take(listed, "images", instances, faults), instances, faults)
     places = {image_id: place for place, image_id in enumerate(ids)}
     categories = _list_named(listed, "categories", instances, faults)
-    objects = _group(_take(listed, "annotations", instances, faults), places, categories, instances, faults)
-    texts = _group(_take(spoken, "annotations", captions, faults), places, None, captions, faults)
+    raws = [_take(lists, "annotations", path, faults) for lists, path in ((listed, instances), (spoken, captions))]
+    if not (listed and spoken and places and categories):
+        raws = [[], []]  # what points into a list that could not be read is no fault of its own
     return CocoRecords(
         pictures=records,
-        objects=objects,
-        captions=texts,
+        objects=_group(raws[0], places, categories, instances, faults),
+        captions=_group(raws[1], places, None, captions, faults),
         categories={key: name for key, (name, _) in categories.items()},
         licences=_list_named(listed, "licenses", instances, faults) if "licenses" in listed else {},
         info=_read_info(listed),
@@ -132,7 +133,9 @@ def _open_lists(path: Path, faults: list[Fault]) -> dict[str, msgspec.Raw]:
         with path.open("rb") as file:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         _refuse_other_text(data)
-        return msgspec.json.decode(data[3:] if data[:3] == codecs.BOM_UTF8 else data, type=dict[str, msgspec.Raw])
+        return msgspec.json.decode(
+            data[3:] if bytes(data[:3]) == codecs.BOM_UTF8 else data, type=dict[str, msgspec.Raw]
+        )
     except msgspec.ValidationError as error:
         faults.append(Fault(path.name, "", f"Found a JSON {_given(error)}, expected an object {{...}}."))
     except msgspec.DecodeError as error:

@@ -18,7 +18,9 @@ def evidence(captions, things, **options):
 
 
 def test_evidence_by_hand():
-    found = evidence("A dog and a cat.|A dog by a cat.|A lawn.|A cat.", "2 dog .1 middle, cup .01 left", instances="union")
+    found = evidence(
+        "A dog and a cat.|A dog by a cat.|A lawn.|A cat.", "2 dog .1 middle, cup .01 left", instances="union"
+    )
     assert list(found) == ["cat", "cup", "dog"]
     dog, cat, cup = found["dog"], found["cat"], found["cup"]
     assert (dog.named_share, dog.subject_share, dog.num_instances) == (0.5, 0.5, 2)
