@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -10,6 +11,9 @@ from headimpact.data.entries import Fault
 from headimpact.data.texts import is_clean
 
 Record = dict[str, Any]
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
+"""A name that no system takes for absolute and that does not go up."""
 
 
 def parse_json(text: str) -> Any:
@@ -138,6 +142,8 @@ def resolve_inside(root: Path, base: Path, name: object) -> Path:
         DataFormatError: If the name is no text, is empty, holds control characters, is absolute, goes up by
             `..`, or leads out of the folder through a link.
     """
+    if isinstance(name, str) and base == root and _PLAIN_NAME.fullmatch(name) and not _goes_through_link(root, name):
+        return base / name
     if not isinstance(name, str) or not is_clean(name):
         raise DataFormatError(f"File name is {name!r}, expected a clean text.")
     windows = PureWindowsPath(name)
@@ -146,8 +152,6 @@ def resolve_inside(root: Path, base: Path, name: object) -> Path:
     if ".." in PurePosixPath(name).parts or ".." in windows.parts:
         raise DataFormatError(f"Path leaves the data folder: {name!r} goes up by '..'. Move the file into the folder.")
     path = base / name
-    if base == root and not _goes_through_link(root, name):
-        return path
     try:
         target = path.resolve()
     except (OSError, RuntimeError) as error:
@@ -163,7 +167,7 @@ def resolve_inside(root: Path, base: Path, name: object) -> Path:
 def _goes_through_link(root: Path, name: str) -> bool:
     """Tell whether a name leads through a link below a resolved folder; quicker than resolving the path."""
     path = str(root)
-    for part in PurePosixPath(name).parts:
+    for part in name.split("/"):
         path = f"{path}/{part}"
         if os.path.islink(path):  # noqa: PTH114 - asked once a picture
             return True

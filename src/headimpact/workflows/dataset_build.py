@@ -86,8 +86,8 @@ def build_coco_command(config: BuildCocoConfig) -> None:
         if faults:
             remove_run(config.out)
             raise_faults(faults, "COCO's lists")
-        _write_dataset(config, plan, shares)
-    _answer(config, collect_statistics(config.out), verb="built")
+        found = _write_dataset(config, plan, shares)
+    _answer(config, found, verb="built")
 
 
 def build_rule(config: KeyObjectOptions, *, seed: int = 0, keep_file_names: bool = False) -> BuildRule:
@@ -303,8 +303,11 @@ def _claim_source(path: Path, hashes: Mapping[str, str]) -> None:
         write_json(path, hashes, schema=_SOURCE_SCHEMA)
 
 
-def _write_dataset(config: BuildCocoConfig, plan: _Plan, shares: Mapping[str, float]) -> None:
+def _write_dataset(config: BuildCocoConfig, plan: _Plan, shares: Mapping[str, float]) -> DatasetStatistics:
     """Write tables and card from the finished parts; the card is last.
+
+    Returns:
+        What is in it.
 
     Raises:
         DataFormatError: If no picture was kept.
@@ -323,8 +326,9 @@ def _write_dataset(config: BuildCocoConfig, plan: _Plan, shares: Mapping[str, fl
         )
     write_provenance(out, seed=config.seed, inputs=dict(plan.hashes))
     write_tables(out, pictures, splits=splits, info=_info(config, plan, shares))
-    write_card(out)
+    found = write_card(out)
     shutil.rmtree(out / PARTS_FOLDER)
+    return found
 
 
 def _info(config: BuildCocoConfig, plan: _Plan, shares: Mapping[str, float]) -> dict[str, Any]:

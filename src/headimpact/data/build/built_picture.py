@@ -7,8 +7,10 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from headimpact.core.errors import DataFormatError
 
@@ -72,9 +74,12 @@ class PictureLines:
     questions: tuple[str, ...]
 
 
+_LINES = msgspec.json.Decoder(PictureLines)
+
+
 def pack_lines(lines: PictureLines) -> str:
     """Write a picture's lines as one line of a part."""
-    return json.dumps(astuple(lines), ensure_ascii=False)
+    return msgspec.json.encode(lines).decode("utf-8")
 
 
 def unpack_lines(text: str) -> PictureLines:
@@ -84,13 +89,9 @@ def unpack_lines(text: str) -> PictureLines:
         DataFormatError: If the text is something else.
     """
     try:
-        image_id, category, area_share, decision, entry, source, questions = json.loads(text)
-    except ValueError as error:
+        return _LINES.decode(text)
+    except msgspec.DecodeError as error:
         raise DataFormatError(f"Broken line of a part: {error}. Build again with --overwrite.") from error
-    return PictureLines(
-        image_id=image_id, category=category, area_share=area_share, decision=decision, entry=entry, source=source,
-        questions=tuple(questions),
-    )  # fmt: skip
 
 
 def with_split(line: str, split: str) -> str:

@@ -44,7 +44,12 @@ class Words:
 
     def at(self, place: int) -> str:
         """Give the token at a place, and a full stop before the first and behind the last."""
-        return self.tokens[place] if 0 <= place < len(self.tokens) else "."
+        if place < 0:
+            return "."
+        try:
+            return self.tokens[place]
+        except IndexError:
+            return "."
 
 
 def split_words(text: str) -> Words:
@@ -91,6 +96,8 @@ def subject_places(words: Words, *, skip: Collection[int] = ()) -> set[int]:
     for place, token in enumerate(words.tokens):
         if token in _SENTENCE_ENDS:
             state = "start"
+            continue
+        if state == "behind":
             continue
         if place not in skip:
             state = _next_state(state, words, place)

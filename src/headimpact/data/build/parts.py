@@ -5,6 +5,7 @@ folder, and a `PartResult`: their lines, and what is wrong. A part is a pure fun
 written when its files are there, so a killed and resumed build ends with the same bytes.
 """
 
+import gc
 import json
 import os
 import threading
@@ -215,6 +216,8 @@ _settings: list[PartSettings] = []
 def _start_worker(settings: PartSettings) -> None:
     """Keep the settings, and end when the parent is gone, even if it was killed."""
     _settings[:] = [settings]
+    gc.freeze()
+    gc.set_threshold(100_000)  # a picture makes many small values and no cycles
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from headimpact.core.errors import DataFormatError
 from headimpact.data.build.tables import DECISIONS_FILE, QUESTIONS_FILE
-from headimpact.data.folder_files import parse_json
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
 
 AREA_STEP = 0.05
@@ -82,7 +83,7 @@ def collect_statistics(folder: Path) -> DatasetStatistics:
         if isinstance(line.get("area_share"), int | float):
             counts["area_steps"][int(line["area_share"] / AREA_STEP + 1e-9)] += 1
     for line in read_lines(folder / DECISIONS_FILE):
-        counts["reasons"][line.get("reason", "")] += 1
+        counts["reasons"][str(line.get("reason"))] += 1
     for line in read_lines(folder / QUESTIONS_FILE):
         counts["questions"][
             f"{line.get('kind')} {line.get('answer') if line.get('kind') != 'which' else '(name)'}"
@@ -132,10 +133,10 @@ def _read_object(text: str) -> dict[str, Any]:
     Raises:
         DataFormatError: If the text is none.
     """
-    value = parse_json(text)
-    if not isinstance(value, dict):
-        raise DataFormatError(f"Found a JSON {type(value).__name__}, expected an object.")
-    return value
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise DataFormatError(f"{error}; expected a JSON object.") from error
 
 
 def _texts(line: Mapping[str, Any]) -> list[str]:
