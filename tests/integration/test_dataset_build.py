@@ -12,8 +12,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from headimpact.data.build.picture_builder import BuildRule
 from headimpact.data.formats import read_dataset
 from headimpact.data.masks import read_mask_file
+from headimpact.data.splits import SHARES
+from headimpact.workflows.dataset_build import build_rule, read_shares
+from headimpact.workflows.dataset_configs import BuildCocoConfig
 from tests.builders import Edit, coco_folder, shared_data
 from tests.integration.conftest import Answer, done, run
 from tests.integration.makers import bomb, truncated
@@ -159,6 +163,12 @@ def test_options_reach_the_rule_and_the_card(tmp_path):
     answer = run(*build_words(tmp_path / "source", "--largest-area-share", 0.1, "--out", tmp_path / "none"))
     assert (answer.code, "No picture has a clear key object" in answer.errors[0]) == (2, True)
     assert not (tmp_path / "none").exists()
+
+
+def test_the_defaults_of_the_command_are_those_of_the_rules():
+    config = BuildCocoConfig(out=Path("x"), instances=Path("x"), captions=Path("x"), images=Path("x"))
+    assert build_rule(config) == BuildRule()
+    assert read_shares(config.splits) == dict(SHARES)
 
 
 def test_a_dry_run_says_what_would_be_built_and_writes_nothing(tmp_path):
