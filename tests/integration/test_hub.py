@@ -147,6 +147,33 @@ def test_what_dataset_build_writes_is_opened_too(tmp_path):
     assert np.asarray(rows["1.png"]["mask"]).sum() == 4 * 255
 
 
+def test_what_dataset_build_coco_writes_is_opened_too(tmp_path):
+    def rename(instances: dict[str, Any], _captions: dict[str, Any]) -> None:
+        for record in instances["images"]:
+            record["file_name"] = f"COCO_train2014_{record['id']:012d}.png"
+        extra = {**instances["annotations"][0], "id": 99, "category_id": 17, "segmentation": [[0, 0, 1, 0, 1, 2, 0, 2]]}
+        instances["annotations"].append(extra)
+        _captions["annotations"][0]["caption"] = "A dog and a cat."
+
+    data = coco_folder(tmp_path / "coco", edit=rename)
+    for number in (1, 2, 3):
+        (data / f"images/{number}.png").rename(data / f"images/COCO_train2014_{number:012d}.png")
+    lists = ("--instances", data / "instances.json", "--captions", data / "captions.json", "--images", data / "images")
+    done("dataset", "build", "coco", *lists, "--out", tmp_path / "set")
+    rows = rows_of(tmp_path / "set", tmp_path / "cache")
+    assert {name: row["captions"] for name, row in rows.items()} == {
+        one.image_id: list(one.captions) for one in read_dataset(tmp_path / "set")
+    }
+    assert [[one["category"] for one in row["key_objects"]] for _, row in sorted(rows.items())] == [
+        ["dog", "cat"],
+        ["dog"],
+        ["dog"],
+    ]
+    exported = done("dataset", "export", tmp_path / "set", "--out", tmp_path / "hub", "--json").json
+    assert exported["pictures"] == 3
+    assert (tmp_path / "hub/attribution.csv").read_text() == (tmp_path / "set/attribution.csv").read_text()
+
+
 def test_a_coco_folder_without_splits_becomes_one_split(tmp_path):
     answer = done("dataset", "export", coco_folder(tmp_path / "coco"), "--out", tmp_path / "hub", "--json").json
     assert answer["splits"] == {"train": 3}

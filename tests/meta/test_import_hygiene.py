@@ -51,6 +51,8 @@ def test_help_and_lists_need_no_model_library(words):
         "headimpact.workflows.selection",
         "headimpact.workflows.comparison",
         "headimpact.workflows.report",
+        "headimpact.workflows.dataset_build",
+        "headimpact.workflows.dataset_care",
         "headimpact.workflows.api",
         "headimpact.embedded.scenes",
     ],

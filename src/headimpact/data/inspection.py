@@ -63,7 +63,7 @@ def inspect_content(
     Returns:
         Samples, skips and all faults, the reader's included.
     """
-    workers = workers or _usable_processors()
+    workers = workers or usable_processors()
     outcomes = list(_inspect_all(content.entries, progress=progress, workers=workers, choose=choose or _choose))
     return Inspection(
         samples=tuple(outcome for outcome in outcomes if isinstance(outcome, Sample)),
@@ -171,6 +171,6 @@ def _fault(entry: PictureEntry, where: str, what: str, *, file: str | None = Non
     return Fault(file or entry.file, where, what, image_id=entry.image_id)
 
 
-def _usable_processors() -> int:
+def usable_processors() -> int:
     """Count the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

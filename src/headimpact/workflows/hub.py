@@ -30,7 +30,7 @@ def export_command(config: ExportConfig) -> None:
     if find_run(config, done_file=CARD_FILE):
         print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
         return
-    dataset = read_checked(config.data, skip_bad=config.skip_bad)
+    dataset = read_checked(config.data, images=config.images, skip_bad=config.skip_bad)
     refuse_nothing(dataset, config.data)
     splits = {split: len(samples) for split, samples in by_split(dataset).items()}
     if not config.dry_run:

@@ -94,6 +94,8 @@ class ExportConfig(OutputOptions):
 
     data: Annotated[Positional[Path], arg(metavar="DATA")]
     """COCO folder, or a folder with metadata.jsonl, pictures and mask PNGs."""
+    images: OptionalPath = None
+    """Folder of the pictures, where the data folder only refers to them."""
     format: str = "parquet"
     """`parquet`, pictures inside, or `imagefolder`, one folder a split."""
     skip_bad: bool = False

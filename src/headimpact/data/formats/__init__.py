@@ -48,13 +48,21 @@ def detect_format(root: Path) -> str:
     return names[0]
 
 
-def read_content(root: Path) -> FolderContent:
+def read_content(root: Path, *, images: Path | None = None) -> FolderContent:
     """Read the lists of a folder in any known format; no picture is opened.
 
+    Args:
+        root: The data folder.
+        images: Folder of the pictures, where they are not in the data folder.
+
     Raises:
-        DataFormatError: If the folder is in no known format, in several, or lists cannot be told apart.
+        DataFormatError: If the folder is in no known format, in several, or lists cannot be told apart, or a folder is
+            missing.
     """
-    content: FolderContent = FORMATS.load(detect_format(root))(root)
+    if images is not None and not images.is_dir():
+        raise DataFormatError(f"Folder not found: {images}. Pass the folder of the pictures as --images.")
+    options = {} if images is None else {"images": images}
+    content: FolderContent = FORMATS.load(detect_format(root))(root, **options)
     return content
 
 
@@ -67,6 +75,7 @@ def read_dataset(
     seed: int = 0,
     progress: Progress | None = None,
     workers: int | None = None,
+    images: Path | None = None,
 ) -> KeyObjectDataset:
     """Check a whole data folder and read it.
 
@@ -84,6 +93,7 @@ def read_dataset(
             pictures have to use the same.
         progress: Called after every picture with the number done and the number of all.
         workers: Threads that decode pictures; by default one per usable processor.
+        images: Folder of the pictures, where they are not in the data folder.
 
     Returns:
         The samples; there may be none.
@@ -93,7 +103,8 @@ def read_dataset(
         OptionError: If `limit` or `workers` is below 1.
         UnknownNameError: If there is no such split.
     """
-    dataset = check_content(root, read_content(root), skip_bad=skip_bad, seed=seed, progress=progress, workers=workers)
+    content = read_content(root, images=images)
+    dataset = check_content(root, content, skip_bad=skip_bad, seed=seed, progress=progress, workers=workers)
     dataset = dataset.split(split)
     return dataset if limit is None else dataset.limit(limit, seed)
 

@@ -5,7 +5,6 @@ grey PNGs in the frame in which they were stored; the masks of a turned picture 
 whoever turns the picture turns them alike.
 """
 
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats.hub_card import check_split_name, copy_companions, write_card
 from headimpact.data.formats.hub_columns import hub_features, sample_row
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
-from headimpact.data.formats.jsonl_writer import save_mask, write_jsonl_dataset
+from headimpact.data.formats.jsonl_writer import mask_file, write_jsonl_dataset
 from headimpact.data.pictures import unturn_mask
 from headimpact.data.sample import Sample
 
@@ -162,9 +161,7 @@ def _value_row(sample: Sample) -> dict[str, Any]:
 
 def _mask_value(mask: np.ndarray, sample: Sample) -> dict[str, Any]:
     """Write a mask as the bytes of a PNG."""
-    buffer = io.BytesIO()
-    save_mask(mask, buffer, sample)
-    return {"bytes": buffer.getvalue(), "path": None}
+    return {"bytes": mask_file(mask, sample), "path": None}
 
 
 def _file_row(sample: Sample, line: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,22 +34,32 @@ KNOWN_FIELDS = (
 )  # fmt: skip
 
 
-def read_jsonl(root: Path) -> FolderContent:
+def read_jsonl(root: Path, *, images: Path | None = None) -> FolderContent:
     """Read the list of a folder in our own format; no picture is opened.
 
     Args:
         root: The data folder, with `metadata.jsonl`.
+        images: Folder that the pictures' names are relative to; the data folder if left out.
 
     Returns:
         Its pictures in the order of their ids, with every fault of the list.
+
+    Raises:
+        DataFormatError: If the folder says that its pictures lie elsewhere, and `images` is left out.
     """
     faults: list[Fault] = []
+    info = read_json_object(root / INFO_FILE, INFO_FILE, faults) if (root / INFO_FILE).exists() else {}
+    if images is None and info.get("pictures") == "reference":
+        raise DataFormatError(
+            f"Pictures lie elsewhere: {root} only refers to them. Pass the folder that it was built from as --images."
+        )
     resolved = root.resolve()
+    pictures = resolved if images is None else images.resolve()
     by_id: dict[str, PictureEntry] = {}
     owners: dict[Path, str] = {}
     for where, record in read_json_lines(root / METADATA_FILE, METADATA_FILE, faults, fields=KNOWN_FIELDS):
         try:
-            entry = _read_entry(root, resolved, where, record)
+            entry = _read_entry(resolved, pictures, where, record)
         except DataFormatError as error:
             faults.append(Fault(METADATA_FILE, where, str(error)))
             continue
@@ -63,18 +73,17 @@ def read_jsonl(root: Path) -> FolderContent:
         else:
             by_id[entry.image_id] = entry
             owners[entry.path] = where
-    info = read_json_object(root / INFO_FILE, INFO_FILE, faults) if (root / INFO_FILE).exists() else {}
     entries = tuple(by_id[image_id] for image_id in sorted(by_id, key=id_order))
     return FolderContent(entries=entries, faults=tuple(faults), info=info)
 
 
-def _read_entry(root: Path, resolved: Path, where: str, record: Record) -> PictureEntry:
+def _read_entry(root: Path, pictures: Path, where: str, record: Record) -> PictureEntry:
     """Read one line.
 
     Raises:
         DataFormatError: If a field is of the wrong kind or a path leaves the folder.
     """
-    path = resolve_inside(resolved, root, record.get("file_name"))
+    path = resolve_inside(pictures, pictures, record.get("file_name"))
     listed_id = record.get("image_id")
     image_id = read_id(record["file_name"] if listed_id is None else listed_id)
     if image_id is None:
@@ -87,7 +96,7 @@ def _read_entry(root: Path, resolved: Path, where: str, record: Record) -> Pictu
         path=path,
         file=METADATA_FILE,
         where=where,
-        objects=tuple(_read_objects(root, resolved, where, record)),
+        objects=tuple(_read_objects(root, where, record)),
         captions=tuple(filter(None, map(clean_text, texts))),
         split=clean_text(split) or None if split else None,
         prompt=clean_prompt(prompt) if prompt else None,
@@ -96,7 +105,7 @@ def _read_entry(root: Path, resolved: Path, where: str, record: Record) -> Pictu
     )
 
 
-def _read_objects(root: Path, resolved: Path, where: str, record: Record) -> Iterator[ObjectEntry]:
+def _read_objects(root: Path, where: str, record: Record) -> Iterator[ObjectEntry]:
     """Read the key objects of a line: `key_objects` if there, else the line's own mask.
 
     Yields:
@@ -111,7 +120,7 @@ def _read_objects(root: Path, resolved: Path, where: str, record: Record) -> Ite
     for one in [record] if several is None else several:
         if one.get("mask_file_name") is None:
             continue
-        mask_path = resolve_inside(resolved, root, one["mask_file_name"])
+        mask_path = resolve_inside(root, root, one["mask_file_name"])
         category = clean_text(optional_text(one, "category") or "")
         if not category:
             raise DataFormatError("Field 'category' is missing; expected the word for the object under the mask.")

@@ -1,6 +1,5 @@
 """Write a data set in our own format; reading it again gives the same samples."""
 
-import io
 import json
 import os
 import shutil
@@ -8,15 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from headimpact.core.artifacts import atomic_folder
 from headimpact.core.errors import OptionError
+from headimpact.core.shapes import ObjectMask
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
-from headimpact.data.pictures import EXIF_ORIENTATION, unturn_mask
+from headimpact.data.mask_png import encode_mask
+from headimpact.data.pictures import unturn_mask
 from headimpact.data.sample import KeyObject, Sample
+
+PLACINGS = ("link", "copy", "reference")
+"""How a picture comes into a folder: as a hard link (else a copy), as a copy, or not at all: it stays where it is."""
 
 
 def write_jsonl_dataset(dataset: KeyObjectDataset, out: Path, *, overwrite: bool = False) -> None:
@@ -39,7 +40,7 @@ def write_jsonl_dataset(dataset: KeyObjectDataset, out: Path, *, overwrite: bool
     """
     if dataset.root.resolve().is_relative_to(out.resolve()):
         raise OptionError(f"Cannot write over the source: {out} holds {dataset.root}. Choose another folder.")
-    stems = _unique_stems(sample.image_path.stem for sample in dataset)
+    stems = unique_stems(sample.image_path.stem for sample in dataset)
     with atomic_folder(out, overwrite=overwrite) as folder:
         (folder / "images").mkdir()
         (folder / "masks").mkdir()
@@ -59,7 +60,7 @@ def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool) -> 
     All lines have `key_objects` or none has: `datasets` does not read a list that is only in some.
     """
     file_name = f"images/{stem}{sample.image_path.suffix}"
-    _link_or_copy(sample.image_path, folder / file_name)
+    place_picture(sample.image_path, folder / file_name)
     first = sample.key_objects[0]
     line: dict[str, Any] = {
         "image_id": sample.image_id,
@@ -70,7 +71,7 @@ def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool) -> 
         "names": list(first.names),
     }
     if len(sample.key_objects) == 1:
-        save_mask(first.mask.decode(), folder / line["mask_file_name"], sample)
+        (folder / line["mask_file_name"]).write_bytes(mask_file(first.mask.decode(), sample))
         block = {"mask_file_name": line["mask_file_name"], "category": first.category, "names": list(first.names)}
         line |= {"key_objects": [{**block, **_origin(first)}]} if several else _origin(first)
     else:
@@ -79,7 +80,9 @@ def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool) -> 
             _write_key_object(key_object, f"masks/objects/{stem}.{number}.png", folder, sample)
             for number, key_object in enumerate(sample.key_objects)
         ]
-        save_mask(unturn_mask(sample.load_mask(), sample.orientation), folder / line["mask_file_name"], sample)
+        (folder / line["mask_file_name"]).write_bytes(
+            mask_file(unturn_mask(sample.load_mask(), sample.orientation), sample)
+        )
     line.update({"split": sample.split, "prompt": sample.prompt, "licence": sample.licence})
     if sample.caption_origin is not None:
         line["caption_origin"] = sample.caption_origin.as_record()
@@ -88,7 +91,7 @@ def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool) -> 
 
 def _write_key_object(key_object: KeyObject, name: str, folder: Path, sample: Sample) -> dict[str, Any]:
     """Write the mask of one of several key objects and give its block."""
-    save_mask(key_object.mask.decode(), folder / name, sample)
+    (folder / name).write_bytes(mask_file(key_object.mask.decode(), sample))
     block = {"mask_file_name": name, "category": key_object.category, "names": list(key_object.names)}
     return {**block, **_origin(key_object)}
 
@@ -98,34 +101,50 @@ def _origin(key_object: KeyObject) -> dict[str, Any]:
     return {} if key_object.origin is None else {"mask_origin": key_object.origin.as_record()}
 
 
-def save_mask(mask: np.ndarray, target: Path | io.BytesIO, sample: Sample) -> None:
-    """Write a mask as an 8-bit grey PNG, 255 on the object.
+def mask_file(mask: ObjectMask, sample: Sample) -> bytes:
+    """Give a mask of a sample as a PNG file.
 
-    A mask of a turned picture carries the picture's EXIF orientation if it is in the stored frame, so that programs
-    which turn the picture, as `datasets` does, turn the mask alike. We read it as stored.
+    A mask in the frame of a stored picture that is turned carries its EXIF orientation, so that programs which turn
+    the picture, as `datasets` does, turn the mask alike. We read it as stored.
 
     Args:
-        mask: Bool mask.
-        target: File to write.
+        mask: The mask.
         sample: The sample that it belongs to.
     """
-    image = Image.fromarray(mask.astype(np.uint8) * 255)
-    exif = image.getexif()
-    if sample.orientation != 1 and mask.shape == sample.stored_hw:
-        exif[EXIF_ORIENTATION] = sample.orientation
-    image.save(target, format="PNG", exif=exif)
+    is_stored = mask.shape == sample.stored_hw
+    return encode_mask(mask, orientation=sample.orientation if is_stored else 1)
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where that cannot be done."""
+def place_picture(source: Path, target: Path, *, images_as: str = "link") -> None:
+    """Put a picture file into a folder, in place of what an unfinished run may have left there.
+
+    Args:
+        source: The picture; links are followed.
+        target: Where to put it; its folder is there.
+        images_as: One of `PLACINGS`; nothing is done for "reference".
+
+    Raises:
+        OSError: If the file system refuses.
+    """
+    if images_as == "reference":
+        return
+    target.unlink(missing_ok=True)
     try:
-        os.link(source.resolve(), target)
+        if images_as == "link":
+            os.link(source.resolve(), target)
+            return
     except OSError:
-        shutil.copyfile(source, target)
+        target.unlink(missing_ok=True)  # another disk, too many links: a copy does as well
+    shutil.copyfile(source, target)
 
 
-def _unique_stems(stems: Iterable[str]) -> list[str]:
-    """Number the file stems that came before, upper and lower case alike."""
+def unique_stems(stems: Iterable[str]) -> list[str]:
+    """Number the file stems that came before, upper and lower case alike.
+
+    Example:
+        >>> unique_stems(["a", "b", "A"])
+        ['a', 'b', 'A_2']
+    """
     unique: list[str] = []
     taken: set[str] = set()
     for place, stem in enumerate(stems):
