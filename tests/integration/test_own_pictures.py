@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +223,8 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    for module, name in ((os, "link"), (shutil, "copyfile")):
+        monkeypatch.setattr(module, name, full)
     answer = run(*words, "--out", tmp_path / "out")
     assert answer.code == 1
     assert "No space left on device" in answer.errors[0]
