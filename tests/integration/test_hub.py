@@ -19,7 +19,7 @@ from headimpact.data.formats.jsonl_writer import write_jsonl_dataset
 from headimpact.data.masks import RleMask
 from headimpact.data.origins import CaptionOrigin, MaskOrigin
 from headimpact.data.sample import KeyObject, Sample
-from tests.builders import coco_folder, picture
+from tests.builders import coco_folder, picture, shared_data
 from tests.integration.conftest import done, run
 
 datasets = pytest.importorskip("datasets", reason="needs the extra hub")
@@ -106,6 +106,17 @@ def test_a_folder_of_ours_that_was_put_on_the_hub_as_it_is(tmp_path):
     assert "key_objects" not in (tmp_path / "set/metadata.jsonl").read_text()
     done("dataset", "build", "hub", tmp_path / "set", "--out", tmp_path / "back")
     same(read_dataset(tmp_path / "back"), read_dataset(tmp_path / "set"))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "imagefolder"])
+def test_real_pictures_go_there_and_back(tmp_path, kind):
+    source = read_dataset(shared_data("coco_mini"))
+    done("dataset", "export", shared_data("coco_mini"), "--format", kind, "--out", tmp_path / "hub")
+    done("dataset", "build", "hub", tmp_path / "hub", "--out", tmp_path / "back")
+    back = read_dataset(tmp_path / "back")
+    assert len(back) > 30
+    same(back, dataclasses.replace(source, info=back.info))
+    assert back.info["description"] == source.info["description"]
 
 
 def rows_of(path: Path, cache: Path) -> dict[str, dict[str, Any]]:

@@ -4,11 +4,14 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from PIL import Image
 
 from headimpact.annotation.loading import load_detector, load_segmenter
-from headimpact.annotation.masks_from_text import make_masks
+from headimpact.annotation.masks_from_text import PictureMasks, make_masks
 from headimpact.data.formats import read_dataset
 from headimpact.data.pictures import load_upright_rgb, unturn_mask
 from tests.builders import picture
@@ -172,6 +175,26 @@ def test_captions_and_masks_in_one_go(tmp_path, images, models, tiny_llava):
     found = [line["image_id"] for line in made[1] if line["masks"]]
     assert answer.code == (0 if found else 2)
     assert (not found) or answer.json["pictures"] == len(found)
+
+
+def test_a_batch_that_does_not_fit_the_memory_is_halved(tmp_path, images, models, monkeypatch):
+    from headimpact.workflows import annotation_models
+
+    given = words(images, *models, *LOW)
+    done(*given, "--batch-size", 1, "--out", tmp_path / "one")
+    asked = []
+
+    def small(batch: list[Image.Image], *rest: Any, **options: Any) -> list[PictureMasks]:
+        asked.append(len(batch))
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError
+        return make_masks(batch, *rest, **options)
+
+    monkeypatch.setattr(annotation_models, "make_masks", small)
+    done(*given, "--batch-size", 4, "--out", tmp_path / "halved")
+    assert asked == [4, 2, 1, 1, 1, 1, 1]
+    one, halved = ((tmp_path / name / "made_masks.jsonl").read_bytes() for name in ("one", "halved"))
+    assert one == halved
 
 
 def test_a_killed_run_ends_with_the_same_bits(tmp_path, images, models):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from headimpact.data.formats import read_dataset
-from tests.builders import picture
+from tests.builders import picture, shared_data
 from tests.integration.conftest import done, run
 from tests.unit.data.annotations.makers import boxes, captions, cvat, labelme, pictures, png
 
@@ -112,6 +112,26 @@ def test_a_turned_picture_keeps_its_mask_where_it_was_drawn(tmp_path):
     (made,) = read_dataset(tmp_path / "out")
     assert made.load_image().size == (40, 60)
     assert np.argwhere(made.load_mask()).max(axis=0).tolist() == [19, 9]
+
+
+def test_real_pictures_with_cocos_file(tmp_path):
+    """Polygons in parts, run lengths and crowds of COCO; every picture is used or has its reason."""
+    coco = shared_data("coco_mini")
+    lists = {name: json.loads((coco / f"{name}.json").read_text()) for name in ("instances", "captions")}
+    names = {image["id"]: image["file_name"] for image in lists["instances"]["images"]}
+    texts: dict[str, list[str]] = {}
+    for record in lists["captions"]["annotations"]:
+        texts.setdefault(names[record["image_id"]], []).append(record["caption"])
+    said = captions(tmp_path, *({"file_name": name, "captions": of_one} for name, of_one in texts.items()))
+    words = ("--images", coco / "images", "--captions", said, "--masks", coco / "instances.json")
+    answer = done("dataset", "build", "pictures", *words, "--out", tmp_path / "set", "--json").json
+    assert answer["pictures"] + sum(answer["left_out"].values()) == len(names)
+    assert answer["left_out"]["no_annotation"] == 2
+    assert answer["pictures"] > 20
+    by_name = {sample.image_path.name: sample for sample in read_dataset(coco)}
+    for made in read_dataset(tmp_path / "set"):
+        assert made.captions == by_name[made.image_id].captions
+        assert made.load_image().tobytes() == by_name[made.image_id].load_image().tobytes()
 
 
 def test_finished_and_started_runs(tmp_path):
