@@ -16,8 +16,8 @@ from headimpact.data.build.picture_builder import BuildRule
 from headimpact.data.formats import read_dataset
 from headimpact.data.masks import read_mask_file
 from headimpact.data.splits import SHARES
-from headimpact.workflows.dataset_build import build_rule, read_shares
 from headimpact.workflows.dataset_configs import BuildCocoConfig
+from headimpact.workflows.dataset_options import build_rule, read_shares
 from tests.builders import Edit, coco_folder, shared_data
 from tests.integration.conftest import Answer, done, run
 from tests.integration.makers import bomb, truncated
@@ -184,6 +184,16 @@ def test_several_processes_end_with_the_same_bytes_as_one(tmp_path):
     for workers in (1, 2):
         done(*build_words(source, "--workers", workers, "--out", tmp_path / str(workers)))
     assert content(tmp_path / "1") == content(tmp_path / "2")
+
+
+def test_a_build_is_replaced_where_asked_for(tmp_path):
+    out = built(tmp_path)
+    words = build_words(tmp_path / "source", "--limit", 2, "--out", out)
+    refused = run(*words)
+    assert (refused.code, "Output already exists" in refused.errors[0]) == (2, True)
+    done(*words, "--overwrite")
+    assert len(read_dataset(out)) == 2
+    assert len(list((out / "images").iterdir())) == 2
 
 
 def test_a_finished_build_is_not_begun_again(tmp_path):
@@ -630,6 +640,15 @@ def test_the_main_job_runs_from_a_built_folder(tmp_path, tiny_llava):
     for stage, split in (("scores", "calibration"), ("tuned", "train"), ("evaluated", "test")):
         used = json.loads((tmp_path / stage / "split.json").read_text())["image_ids"]
         assert set(used) == {one for one, name in splits.items() if name == split}, stage
+
+
+def test_pictures_that_stay_where_they_are_are_scored(tmp_path, tiny_llava):
+    out = built(tmp_path, "--images-as", "reference", count=12)
+    words = ("score", "--model", tiny_llava, "--data", out, "--draws", 50, "--bootstrap", 20, "--donors", 2)
+    answer = run(*words, "--out", tmp_path / "scores")
+    assert (answer.code, "Pictures lie elsewhere" in answer.errors[0]) == (2, True)
+    done(*words, "--images", tmp_path / "source" / "images", "--examples", 0, "--out", tmp_path / "scores")
+    assert json.loads((tmp_path / "scores" / "split.json").read_text())["split"] == "calibration"
 
 
 def test_real_pictures_are_built_and_read_back(tmp_path):

@@ -35,6 +35,7 @@ TAKEN = (
     "attn_implementation",
     "data",
     "limit",
+    "images",
     "skip_bad",
     "dry_run",
     "config",
@@ -43,7 +44,13 @@ TAKEN = (
 
 
 def read_dataset(
-    folder: str | Path, *, split: str = "all", limit: int | None = None, seed: int = 0, skip_bad: bool = False
+    folder: str | Path,
+    *,
+    split: str = "all",
+    limit: int | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+    images: str | Path | None = None,
 ) -> KeyObjectDataset:
     """Read a data folder, check all of it, and take one split.
 
@@ -53,6 +60,7 @@ def read_dataset(
         limit: Draw at most so many pictures.
         seed: Seed of that draw.
         skip_bad: Leave unreadable pictures out, counted, instead of refusing the folder.
+        images: Folder of the pictures, where the data folder only refers to them.
 
     Returns:
         At least one picture with captions and a key object; others are counted in `skipped`.
@@ -62,7 +70,9 @@ def read_dataset(
         OptionError: If `limit` is below 1.
         UnknownNameError: If there is no such split.
     """
-    options = DataOptions(data=Path(folder), limit=limit, skip_bad=skip_bad)
+    options = DataOptions(
+        data=Path(folder), limit=limit, skip_bad=skip_bad, images=None if images is None else Path(images)
+    )
     return read_split(options, split=split, seed=seed)
 
 

@@ -12,16 +12,13 @@ from tqdm import tqdm
 
 from headimpact import __version__
 from headimpact.core.artifacts import read_json, write_json
-from headimpact.core.errors import DataFormatError, OptionError, RunFailedError, UnknownNameError
+from headimpact.core.errors import DataFormatError, RunFailedError
 from headimpact.core.provenance import hash_file
-from headimpact.core.registry import unknown_name_message
 from headimpact.data.build.built_picture import PictureLines
 from headimpact.data.build.coco_pictures import CocoSource
-from headimpact.data.build.key_objects import KeyObjectRule
 from headimpact.data.build.licences import find_licences
 from headimpact.data.build.mentions import build_mention_finder
 from headimpact.data.build.parts import (
-    CHECKS,
     PART_SIZE,
     PARTS_FOLDER,
     PartSettings,
@@ -32,18 +29,18 @@ from headimpact.data.build.parts import (
     write_part,
 )
 from headimpact.data.build.picture_builder import BuildRule
-from headimpact.data.build.questions import QuestionRule
 from headimpact.data.build.statistics import DatasetStatistics, collect_statistics
 from headimpact.data.build.tables import choose_splits, write_tables
 from headimpact.data.entries import Fault
 from headimpact.data.folder_files import read_id
 from headimpact.data.formats.coco_records import CocoRecords, read_coco_records
-from headimpact.data.formats.jsonl_writer import PLACINGS, unique_stems
+from headimpact.data.formats.jsonl_writer import unique_stems
 from headimpact.data.inspection import usable_processors
-from headimpact.data.splits import check_shares, rank_ids
+from headimpact.data.splits import rank_ids
 from headimpact.report.dataset_card import CARD_FILE, write_card
 from headimpact.workflows.answers import print_answer
-from headimpact.workflows.dataset_configs import BuildCocoConfig, KeyObjectOptions
+from headimpact.workflows.dataset_configs import BuildCocoConfig
+from headimpact.workflows.dataset_options import build_rule, check_build_options, raise_faults, read_shares
 from headimpact.workflows.run_folder import find_run, remove_run, started_run, write_provenance
 
 _SOURCE_FILE, _SOURCE_SCHEMA = "source.json", "build_source/1"
@@ -70,8 +67,11 @@ def build_coco_command(config: BuildCocoConfig) -> None:
         RunFailedError: If the file system refuses; finished parts stay for `--resume`.
         UnknownNameError: If a licence or a word of an option is unknown.
     """
-    shares, rule = read_shares(config.splits), build_rule(config)
-    _check_options(config)
+    shares, rule = (
+        read_shares(config.splits),
+        build_rule(config, seed=config.seed, keep_file_names=config.images_as == "reference"),
+    )
+    check_build_options(config)
     if find_run(config, done_file=CARD_FILE):
         shutil.rmtree(config.out / PARTS_FOLDER, ignore_errors=True)
         _answer(config, collect_statistics(config.out), verb="finished already:")
@@ -88,100 +88,6 @@ def build_coco_command(config: BuildCocoConfig) -> None:
             raise_faults(faults, "COCO's lists")
         found = _write_dataset(config, plan, shares)
     _answer(config, found, verb="built")
-
-
-def build_rule(config: KeyObjectOptions, *, seed: int = 0, keep_file_names: bool = False) -> BuildRule:
-    """Gather the rules from a command's options.
-
-    Raises:
-        OptionError: If an option is out of range.
-    """
-    return BuildRule(
-        key_objects=KeyObjectRule(
-            instances=_word(config.instance_rule, ("named", "union", "single"), "--instance-rule"),
-            crowds=_word(config.crowd_rule, ("refuse", "ignore", "include"), "--crowd-rule"),
-            **{
-                field.name: getattr(config, field.name)
-                for field in dataclasses.fields(KeyObjectRule)
-                if field.name not in {"instances", "crowds"}
-            },
-        ),
-        questions=QuestionRule(
-            most_per_kind=config.questions_per_kind,
-            num_choices=config.question_choices,
-            largest_count=config.largest_count,
-            smallest_area_share=config.question_area_share,
-            smallest_gap=config.smallest_gap,
-            seed=seed,
-        ),
-        keep_file_names=keep_file_names,
-    )
-
-
-def read_shares(words: Sequence[str]) -> dict[str, float]:
-    """Read splits with their shares, as in `train=0.5`.
-
-    Raises:
-        OptionError: If a word is of another form, or the shares do not add up to 1.
-    """
-    shares: dict[str, float] = {}
-    for word in words:
-        name, _, number = word.partition("=")
-        try:
-            shares[name] = float(number)
-        except ValueError:
-            raise OptionError(f"--splits: given {word!r}; expected NAME=SHARE, as in train=0.5.") from None
-    check_shares(shares)
-    return shares
-
-
-def raise_faults(faults: Sequence[Fault], what: str) -> None:
-    """Refuse an input for its faults.
-
-    Raises:
-        DataFormatError: Always; its `faults` holds them all.
-    """
-    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    of_pictures = all(fault.image_id is not None for fault in faults)
-    advice = "Mend them, or pass --skip-bad to leave these pictures out." if of_pictures else "Mend them."
-    raise DataFormatError(
-        f"Cannot build from {what}: {count}, first {faults[0]} {advice}", faults=list(map(str, faults))
-    )
-
-
-def _word(value: str, known: Sequence[str], option: str) -> Any:
-    """Check a word of an option.
-
-    Raises:
-        UnknownNameError: If it is unknown.
-    """
-    if value not in known:
-        raise UnknownNameError(unknown_name_message(f"value of {option}", value, known))
-    return value
-
-
-def _check_options(config: BuildCocoConfig) -> None:
-    """Refuse options that cannot be carried out, before anything is read.
-
-    Raises:
-        DataFormatError: If a file or folder is missing.
-        OptionError: If a number is out of range, or the source would be written over.
-        UnknownNameError: If a word is unknown.
-    """
-    _word(config.images_as, PLACINGS, "--images-as")
-    _word(config.check_pictures, CHECKS, "--check-pictures")
-    for name in ("limit", "workers"):
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise OptionError(f"--{name} is {value}; expected 1 or more.")
-    for path in (config.instances, config.captions):
-        if not path.is_file():
-            raise DataFormatError(f"File not found: {path}. Pass COCO's instances_NAME.json and captions_NAME.json.")
-    if not config.images.is_dir():
-        raise DataFormatError(f"Folder not found: {config.images}. Pass the folder of the pictures as --images.")
-    for path in (config.instances, config.captions, config.images):
-        if path.resolve().is_relative_to(config.out.resolve()):
-            raise OptionError(f"Cannot write over the source: {config.out} holds {path}. Choose another --out.")
 
 
 def _read_plan(config: BuildCocoConfig, rule: BuildRule) -> _Plan:
@@ -209,11 +115,7 @@ def _read_plan(config: BuildCocoConfig, rule: BuildRule) -> _Plan:
             licences=records.licences,
         ),
         finder=build_mention_finder(records.categories.values()),
-        rule=dataclasses.replace(
-            rule,
-            questions=dataclasses.replace(rule.questions, seed=config.seed),
-            keep_file_names=config.images_as == "reference",
-        ),
+        rule=rule,
         images_as=config.images_as,
         check=config.check_pictures,
         skip_bad=config.skip_bad,
