@@ -239,6 +239,14 @@ def test_a_data_set_by_others(tmp_path):
     assert np.asarray(second.load_image()).mean() == 200
 
 
+def test_a_name_that_is_no_clean_text_is_not_used(tmp_path):
+    content = picture(tmp_path / "1.png").read_bytes()
+    source = raw_rows(tmp_path / "theirs", image={"bytes": content, "path": "a\nb.png"})
+    done("dataset", "build", "hub", source, "--out", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out/images").iterdir()] == ["train_000000.png"]
+    assert done("dataset", "build", "hub", source, "--out", tmp_path / "out", "--resume").out.startswith("finished")
+
+
 def test_pictures_and_captions_alone_wait_for_masks(tmp_path):
     source = foreign(tmp_path / "theirs", "train", mask=None, label=None)
     answer = done("dataset", "build", "hub", source, "--out", tmp_path / "out", "--json").json
@@ -300,6 +308,17 @@ def other_mask(root: Path) -> Path:
     return foreign(root, mask=masks, text=["A.", "B."])
 
 
+def raw_rows(root: Path, **row: Any) -> Path:
+    """Write Parquet whose pictures are not looked at by whoever wrote it."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    features = datasets.Features({"image": datasets.Image(), "text": datasets.Value("string")})
+    (root / "data").mkdir(parents=True)
+    content = {"image": {"bytes": b"no picture", "path": None}, "text": "A dog.", **row}
+    table = arrow.Table.from_pylist([content], schema=features.arrow_schema)
+    parquet.write_table(table, root / "data/train-00000-of-00001.parquet")
+    return root
+
+
 PICTURE = ("--image-column", "picture")
 REFUSED = {
     "no folder and no id": (lambda root: root, (), "is not a folder; expected one, or a hub id"),
@@ -307,6 +326,18 @@ REFUSED = {
     "a link out of the folder": (linked_picture, (), "Path leaves the data folder"),
     "a path upwards": (upward_picture, (), "Cannot read split 'train' after row -1"),
     "no picture": (no_picture, (), "Cannot read picture"),
+    "bytes that are no picture": (raw_rows, (), "Cannot read the picture of split 'train' row 0"),
+    "no bytes": (lambda root: raw_rows(root, image=None), (), "No picture in split 'train' row 0"),
+    "a missing file": (
+        lambda root: raw_rows(root, image={"bytes": None, "path": str(root / "1.png")}),
+        (),
+        "Cannot read the picture of split 'train' row 0",
+    ),
+    "a file elsewhere": (
+        lambda root: raw_rows(root, image={"bytes": None, "path": "/etc/hostname"}),
+        (),
+        "Path leaves the data folder: '/etc/hostname' in split 'train' row 0",
+    ),
     "two pictures": (foreign, (), "Cannot tell which column is the picture: pictures in picture, mask"),
     "unknown column": (foreign, ("--captions-column", "words"), "No column 'words' for --captions-column"),
     "captions that are none": (

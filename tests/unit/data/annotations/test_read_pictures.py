@@ -252,6 +252,18 @@ MASK_FAULTS = {
         lambda root: coco(root, annotations=coco_annotation(category_id=9)),
         "objects.json: annotation 1: Points nowhere: category_id 9",
     ),
+    "COCO picture without an id": (
+        lambda root: coco(root, images=coco_image(id=None), annotations=[]),
+        "objects.json: images[0]: Field 'id' is None",
+    ),
+    "COCO category twice": (
+        lambda root: coco(root, categories=[{"id": 18, "name": "dog"}, {"id": 18, "name": "cat"}]),
+        "objects.json: categories[1]: Field 'id' is 18; expected an id of its own",
+    ),
+    "COCO category without a word": (
+        lambda root: coco(root, categories=[{"id": 18}]),
+        "objects.json: annotation 1: Object without a category: found None",
+    ),
     "COCO run lengths of another size": (
         lambda root: coco(root, annotations=coco_annotation(segmentation={"size": [4, 5], "counts": [20]})),
         "objects.json: annotation 1: Mask of another size: 4 x 5",
@@ -267,6 +279,18 @@ MASK_FAULTS = {
     "LabelMe picture twice": (
         lambda root: (labelme(root), labelme(root, name="2.json"))[0],
         "labels/2.json: Duplicate entry: '1.png' is also in labels/1.json",
+    ),
+    "LabelMe size": (
+        lambda root: labelme(root, imageHeight="4"),
+        "labels/1.json: Size is '4' x 6, expected whole numbers above 0",
+    ),
+    "LabelMe size of another picture": (
+        lambda root: labelme(root, imageHeight=6, imageWidth=4),
+        "labels/1.json: shapes[0]: Mask of another size: 6 x 4",
+    ),
+    "LabelMe label": (
+        lambda root: labelme(root, {"label": 7, "shape_type": "polygon", "points": SQUARE}),
+        "labels/1.json: shapes[0]: Field 'label' is 7, expected the word",
     ),
     "LabelMe shapes missing": (
         lambda root: labelme(root, shapes=None),
@@ -304,6 +328,14 @@ MASK_FAULTS = {
     "CVAT line": (
         lambda root: cvat(root, '<polyline label="dog" points="1,1;3,1"/>'),
         "objects.xml: line 5: Shape of kind 'polyline'",
+    ),
+    "CVAT box of words": (
+        lambda root: cvat(root, '<box label="dog" xtl="a" ytl="1" xbr="3" ybr="3"/>'),
+        "objects.xml: line 5: Broken box: corners are ['a', '1', '3', '3']",
+    ),
+    "box in an unknown picture": (
+        lambda root: boxes(root, "9.png,dog,1,1,3,3"),
+        "boxes.csv: line 2: No such picture: '9.png'",
     ),
     "box of nothing": (lambda root: boxes(root, "1.png,dog,3,1,1,3"), "boxes.csv: line 2: Degenerate box"),
     "box of words": (lambda root: boxes(root, "1.png,dog,a,1,1,3"), "boxes.csv: line 2: Broken box"),
