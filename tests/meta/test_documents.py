@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import headimpact
-from headimpact.cli.main import COMMANDS, parse_config, split_command
+from headimpact.cli.main import COMMANDS, main, parse_config, split_command
 from headimpact.data.formats import read_dataset
 from headimpact.embedded.scenes import build_scenes
 from tests.builders import picture
@@ -138,6 +138,31 @@ def test_the_quickstart_runs(tmp_path, capsys):
     assert out[0].startswith("top-k: layers (")
     assert out[-1] == str(tmp_path / "out" / "report.html")
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_example_for_own_pictures_runs(tmp_path, capsys):
+    spec = importlib.util.spec_from_file_location("score_own_images", ROOT / "examples" / "score_own_images.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    names = [f"{number}.png" for number in range(16)]
+    lines = ["file_name,caption,category", *(f"{name},A dog.,dog" for name in names)]
+    for number, name in enumerate(names):
+        picture(tmp_path / "photos" / name, (60, 60), seed=number)
+        mask = Image.new("L", (60, 60))
+        mask.paste(255, (number, 10, number + 30, 40))
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        mask.save(tmp_path / "masks" / name)
+    (tmp_path / "captions.csv").write_text("\n".join(lines))
+    command = next(line for line in (module.__doc__ or "").splitlines() if line.startswith("headimpact dataset"))
+    words = [str(tmp_path / word) if "-" not in word else word for word in shlex.split(command)[4:]]
+    assert main(["dataset", "build", "pictures", *words]) == 0
+    capsys.readouterr()
+    module.main(tmp_path / "my_pictures", tmp_path / "runs", donors=2, draws=1000, examples=0)
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 5
+    assert all(re.fullmatch(r"layer \d+, head \d+: 0\.\d{3}, [+-]\d\.\d{3} above chance", line) for line in out)
 
 
 def test_the_package_runs_as_a_module():

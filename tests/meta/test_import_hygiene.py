@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-BLOCKED = ("torch", "transformers", "peft", "accelerate")
+BLOCKED = ("torch", "transformers", "peft", "accelerate", "datasets", "pyarrow")
 PREAMBLE = f"""
 import sys
 class Blocker:
@@ -27,6 +27,8 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
         ["score", "--help"],
         ["tune", "--help"],
         ["demo", "--help"],
+        ["dataset", "build", "pictures", "--help"],
+        ["dataset", "export", "--help"],
         ["list", "strategies"],
         ["list", "tasks"],
     ],
@@ -51,7 +53,11 @@ def test_help_and_lists_need_no_model_library(words):
         "headimpact.workflows.selection",
         "headimpact.workflows.comparison",
         "headimpact.workflows.report",
+        "headimpact.workflows.dataset_build",
+        "headimpact.workflows.dataset_care",
         "headimpact.workflows.api",
+        "headimpact.workflows.hub",
+        "headimpact.workflows.own_pictures",
         "headimpact.embedded.scenes",
     ],
 )

@@ -19,13 +19,26 @@ import yaml
 from headimpact import __version__
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
 from headimpact.core.registry import unknown_name_message
-from headimpact.workflows import configs
+from headimpact.workflows import configs, dataset_configs, picture_configs
 
 COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
     ("demo",): (configs.ExperimentConfig, "headimpact.workflows.experiment:demo_command"),
     ("study",): (configs.ExperimentConfig, "headimpact.workflows.experiment:study_command"),
     ("dataset", "build", "scenes"): (configs.BuildScenesConfig, "headimpact.workflows.dataset:build_scenes_command"),
+    ("dataset", "build", "pictures"): (
+        picture_configs.BuildPicturesConfig,
+        "headimpact.workflows.own_pictures:build_pictures_command",
+    ),
+    ("dataset", "build", "hub"): (picture_configs.BuildHubConfig, "headimpact.workflows.hub:build_hub_command"),
+    ("dataset", "export"): (picture_configs.ExportConfig, "headimpact.workflows.hub:export_command"),
+    ("dataset", "build", "coco"): (
+        dataset_configs.BuildCocoConfig,
+        "headimpact.workflows.dataset_build:build_coco_command",
+    ),
     ("dataset", "validate"): (configs.ValidateConfig, "headimpact.workflows.dataset:validate_command"),
+    ("dataset", "stats"): (dataset_configs.StatsConfig, "headimpact.workflows.dataset_care:stats_command"),
+    ("dataset", "sheet"): (dataset_configs.SheetConfig, "headimpact.workflows.dataset_care:sheet_command"),
+    ("dataset", "drop"): (dataset_configs.DropConfig, "headimpact.workflows.dataset_care:drop_command"),
     ("score",): (configs.ScoreConfig, "headimpact.workflows.scoring:score_command"),
     ("select",): (configs.SelectConfig, "headimpact.workflows.selection:select_command"),
     ("tune",): (configs.TuneConfig, "headimpact.workflows.tuning:tune_command"),

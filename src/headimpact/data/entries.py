@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headimpact.data.masks import MaskSource, SizeHW
+from headimpact.data.origins import CaptionOrigin, MaskOrigin
 
 Frames = tuple[SizeHW, ...]
 """Sizes that a mask of a picture may have; empty where the picture could not be read."""
@@ -56,6 +57,8 @@ class ObjectEntry:
         read_mask: Reads the mask given the frames it may be in; raises DataFormatError.
         is_crowd: Whether it stands for a group whose members are not told apart.
         is_key: Whether the folder calls it a key object; None where it does not say.
+        file: File that lists it, for messages; the picture's where left out.
+        origin: How models made its mask; None where they did not.
     """
 
     category: str
@@ -64,6 +67,8 @@ class ObjectEntry:
     read_mask: Callable[[Frames], ReadMask]
     is_crowd: bool = False
     is_key: bool | None = None
+    file: str | None = None
+    origin: MaskOrigin | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,7 @@ class PictureEntry:
         prompt: The task's prompt, if any.
         licence: Licence, if known.
         claimed_hw: Size that the list gives, if it must.
+        caption_origin: How a model made the captions; None where it did not.
     """
 
     image_id: str
@@ -93,6 +99,7 @@ class PictureEntry:
     prompt: str | None = None
     licence: str | None = None
     claimed_hw: SizeHW | None = None
+    caption_origin: CaptionOrigin | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

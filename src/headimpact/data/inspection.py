@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from PIL import Image
 
@@ -18,6 +19,9 @@ from headimpact.data.sample import KeyObject, Sample
 
 Progress = Callable[[int, int], None]
 """Called with the number of pictures done and of all pictures, in the calling thread."""
+
+Chooser = Callable[[str, Sequence[str], Sequence[MaskedObject]], list[MaskedObject]]
+"""Chooses the key objects of a picture from its id, its captions and its objects; called by several threads."""
 
 BLOCK = 1024
 """Pictures handed to the workers at a time."""
@@ -39,7 +43,11 @@ class Inspection:
 
 
 def inspect_content(
-    content: FolderContent, *, progress: Progress | None = None, workers: int | None = None
+    content: FolderContent,
+    *,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    choose: Chooser | None = None,
 ) -> Inspection:
     """Open every picture and mask that a reader listed.
 
@@ -50,11 +58,13 @@ def inspect_content(
         content: What the reader of a format found.
         progress: Called after every picture.
         workers: Threads; by default one per processor that this process may use.
+        choose: Chooses the key objects; by default `choose_key_objects` does.
 
     Returns:
         Samples, skips and all faults, the reader's included.
     """
-    outcomes = list(_inspect_all(content.entries, progress=progress, workers=workers or _usable_processors()))
+    workers = workers or usable_processors()
+    outcomes = list(_inspect_all(content.entries, progress=progress, workers=workers, choose=choose or _choose))
     return Inspection(
         samples=tuple(outcome for outcome in outcomes if isinstance(outcome, Sample)),
         skips=tuple(outcome for outcome in outcomes if isinstance(outcome, Skip)),
@@ -63,7 +73,7 @@ def inspect_content(
 
 
 def _inspect_all(
-    entries: Sequence[PictureEntry], *, progress: Progress | None, workers: int
+    entries: Sequence[PictureEntry], *, progress: Progress | None, workers: int, choose: Chooser
 ) -> Iterator[Sample | Skip | list[Fault]]:
     """Inspect every entry, results in order.
 
@@ -75,7 +85,7 @@ def _inspect_all(
         warnings.filterwarnings("ignore", module=r"PIL\.")  # what matters of it becomes a fault
         done = 0
         for block in _blocks(entries):
-            for outcome in pool.map(_inspect_entry, block):
+            for outcome in pool.map(partial(_inspect_entry, choose=choose), block):
                 done += 1
                 if progress is not None:
                     progress(done, len(entries))
@@ -87,7 +97,7 @@ def _blocks(entries: Sequence[PictureEntry]) -> Iterator[Sequence[PictureEntry]]
     return (entries[start : start + BLOCK] for start in range(0, len(entries), BLOCK))
 
 
-def _inspect_entry(entry: PictureEntry) -> Sample | Skip | list[Fault]:
+def _inspect_entry(entry: PictureEntry, *, choose: Chooser) -> Sample | Skip | list[Fault]:
     """Open one picture and its masks: a sample, a reason to skip it, or faults."""
     faults: list[Fault] = []
     facts: PictureFacts | None = None
@@ -102,17 +112,19 @@ def _inspect_entry(entry: PictureEntry) -> Sample | Skip | list[Fault]:
         try:
             masked.append((listed, listed.read_mask(_frames(entry, facts))))
         except DataFormatError as error:
-            faults.append(_fault(entry, listed.where, str(error)))
+            faults.append(_fault(entry, listed.where, str(error), file=listed.file))
     if faults or facts is None:
         return faults
-    return _sample_or_skip(entry, facts, masked)
+    return _sample_or_skip(entry, facts, masked, choose)
 
 
-def _sample_or_skip(entry: PictureEntry, facts: PictureFacts, masked: Sequence[MaskedObject]) -> Sample | Skip:
+def _sample_or_skip(
+    entry: PictureEntry, facts: PictureFacts, masked: Sequence[MaskedObject], choose: Chooser
+) -> Sample | Skip:
     """Make the sample of a sound picture, or say why it says nothing."""
     if not entry.captions:
         return Skip(entry.image_id, "no_caption", entry.split)
-    chosen = choose_key_objects(masked, entry.captions)
+    chosen = choose(entry.image_id, entry.captions, masked)
     if not chosen:
         return Skip(entry.image_id, "no_annotation", entry.split)
     if not any(mask.area for _, mask in chosen):
@@ -121,13 +133,21 @@ def _sample_or_skip(entry: PictureEntry, facts: PictureFacts, masked: Sequence[M
         image_id=entry.image_id,
         image_path=entry.path,
         size_hw=facts.size_hw,
-        key_objects=tuple(KeyObject(listed.category, listed.names, mask.source) for listed, mask in chosen),
+        key_objects=tuple(
+            KeyObject(listed.category, listed.names, mask.source, listed.origin) for listed, mask in chosen
+        ),
         captions=entry.captions,
         split=entry.split,
         prompt=entry.prompt,
         licence=entry.licence,
         orientation=facts.orientation,
+        caption_origin=entry.caption_origin,
     )
+
+
+def _choose(_image_id: str, captions: Sequence[str], objects: Sequence[MaskedObject]) -> list[MaskedObject]:
+    """Choose as where nothing else is asked for."""
+    return choose_key_objects(objects, captions)
 
 
 def _frames(entry: PictureEntry, facts: PictureFacts | None) -> Frames:
@@ -146,11 +166,11 @@ def _wrong_claim(entry: PictureEntry, facts: PictureFacts) -> str:
     )
 
 
-def _fault(entry: PictureEntry, where: str, what: str) -> Fault:
+def _fault(entry: PictureEntry, where: str, what: str, *, file: str | None = None) -> Fault:
     """Lay a fault on one picture."""
-    return Fault(entry.file, where, what, image_id=entry.image_id)
+    return Fault(file or entry.file, where, what, image_id=entry.image_id)
 
 
-def _usable_processors() -> int:
+def usable_processors() -> int:
     """Count the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

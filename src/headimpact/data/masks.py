@@ -48,6 +48,13 @@ class RleMask:
         encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
         return RleMask((int(mask.shape[0]), int(mask.shape[1])), bytes(encoded["counts"]))
 
+    @staticmethod
+    def union(masks: Sequence["RleMask"]) -> "RleMask":
+        """Give the pixels that belong to any of the masks: at least one, all of one size."""
+        if len(masks) == 1:
+            return masks[0]
+        return RleMask(masks[0].size_hw, bytes(coco_mask.merge([mask._encoded() for mask in masks])["counts"]))
+
     @property
     def area(self) -> int:
         """Number of pixels of the object."""
@@ -56,11 +63,22 @@ class RleMask:
     def decode(self) -> ObjectMask:
         """Give the bool mask `[height, width]`.
 
-        Not by pycocotools' own `decode`, which warns with every call under numpy 2.
+        Only the columns between the first and the last pixel are laid out. Not by pycocotools' own `decode`, which
+        warns with every call under numpy 2.
         """
-        runs = expand_counts(self.counts.decode("ascii"))
+        height, width = self.size_hw
+        mask = np.zeros(self.size_hw, dtype=np.bool_)
+        runs = _expand(self.counts.decode("ascii"))
+        if len(runs) < 2:
+            return mask
+        end = height * width - (int(runs[-1]) if len(runs) % 2 else 0)
+        first, last = int(runs[0]) // height, -(-end // height)
+        runs[0] -= first * height
+        if len(runs) % 2:
+            runs[-1] = last * height - end
         columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-        return np.ascontiguousarray(columns.reshape(self.size_hw[::-1]).T)
+        mask[:, first:last] = columns.reshape(last - first, height).T
+        return mask
 
     def _encoded(self) -> dict[str, Any]:
         """Give the form that pycocotools reads."""
@@ -215,22 +233,33 @@ def expand_counts(text: str) -> list[int]:
 
     Source: cocodataset/cocoapi, `rleFrString`.
     """
-    runs: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64 or shift > 60:
-            raise DataFormatError(f"Broken run lengths: {character!r} in compressed counts {shorten(text)}.")
-        value |= (bits & 0x1F) << shift
-        shift += 5
-        if bits & 0x20:
-            continue
-        if bits & 0x10:
-            value -= 1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        value = shift = 0
-    if shift:
+    runs: list[int] = _expand(text).tolist()
+    return runs
+
+
+def _expand(text: str) -> np.ndarray:
+    """Read compressed run lengths into whole numbers.
+
+    Raises:
+        DataFormatError: If the text is not made of such numbers.
+    """
+    codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4").astype(np.int64) - 48
+    wrong = (codes < 0) | (codes >= 64)
+    if wrong.any():
+        character = text[int(np.argmax(wrong))]
+        raise DataFormatError(f"Broken run lengths: {character!r} in compressed counts {shorten(text)}.")
+    goes_on = codes & 0x20 != 0
+    if goes_on[-1:].any():
         raise DataFormatError(f"Broken run lengths: compressed counts {shorten(text)} end in the middle of a number.")
+    ends = np.flatnonzero(~goes_on)
+    starts = np.concatenate([[0], ends[:-1] + 1])[: len(ends)]
+    places = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
+    if len(codes) and places.max() > 11:
+        raise DataFormatError(f"Broken run lengths: a number in compressed counts {shorten(text)} is too long.")
+    runs: np.ndarray = np.add.reduceat((codes & 0x1F) << 5 * places, starts) if len(codes) else codes
+    runs -= (codes[ends] & 0x10 != 0).astype(np.int64) << 5 * (places[ends] + 1)
+    for first in (1, 2):
+        runs[first::2] = np.cumsum(runs[first::2])
     return runs
 
 

@@ -115,6 +115,23 @@ def read_picture_facts(path: Path) -> PictureFacts:
     return PictureFacts(stored_hw=(image.height, image.width), orientation=_orientation(image))
 
 
+def read_picture_header(path: Path) -> PictureFacts:
+    """Read what a picture says of itself at its beginning; its pixels are not decoded and may be broken.
+
+    Args:
+        path: Picture file.
+
+    Returns:
+        Stored size and EXIF orientation.
+
+    Raises:
+        DataFormatError: If the file is missing, is no picture of a known format, or has more pixels than
+            `PIXEL_LIMIT`.
+    """
+    image = _open(path, whole=False)
+    return PictureFacts(stored_hw=(image.height, image.width), orientation=_orientation(image))
+
+
 def load_upright_rgb(path: Path) -> Image.Image:
     """Load a picture as upright RGB.
 
@@ -151,6 +168,15 @@ def open_whole(path: Path) -> Image.Image:
         DataFormatError: If the file is missing, is no picture of a known format, is truncated or broken,
             or has more pixels than `PIXEL_LIMIT`.
     """
+    return _open(path, whole=True)
+
+
+def _open(path: Path, *, whole: bool) -> Image.Image:
+    """Open a picture, with its pixels or without.
+
+    Raises:
+        DataFormatError: As `open_whole` and `read_picture_header` say.
+    """
     if not path.is_file():
         found = "is not a file" if path.exists() else "does not exist"
         raise DataFormatError(f"Cannot open picture: {path} {found}. Restore it or take it off the list.")
@@ -158,6 +184,9 @@ def open_whole(path: Path) -> Image.Image:
         with Image.open(path, formats=PICTURE_FORMATS) as image:
             if image.width * image.height > PIXEL_LIMIT:
                 raise DataFormatError(_bomb_message(path, f"{image.width} x {image.height} pixels"))
+            if not whole:
+                _orientation(image)  # read while the file is open
+                return image
             image.load()
             return image.copy() if image.format == "GIF" else image
     except DataFormatError:

@@ -9,6 +9,7 @@ from PIL import Image
 from headimpact.core.errors import DataFormatError
 from headimpact.core.shapes import ObjectMask
 from headimpact.data.masks import MaskSource, unite_masks
+from headimpact.data.origins import CaptionOrigin, MaskOrigin
 from headimpact.data.pictures import load_upright_rgb, turn_mask, upright_size
 
 
@@ -20,11 +21,13 @@ class KeyObject:
         category: Its category, in the words of the data set.
         names: Words that count as naming it, the category first.
         mask: Its pixels, decoded when asked for.
+        origin: How models made the mask; None where they did not.
     """
 
     category: str
     names: tuple[str, ...]
     mask: MaskSource
+    origin: MaskOrigin | None = None
 
     def __post_init__(self) -> None:
         """Check the names.
@@ -41,7 +44,7 @@ class KeyObject:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One picture, the mask of what matters in it, and what people say about it.
+    """One picture, the mask of what matters in it, and what is said about it.
 
     Attributes:
         image_id: Identifier, unique in its data set.
@@ -53,6 +56,7 @@ class Sample:
         prompt: The task's prompt, or None.
         licence: Licence of the picture, or None.
         orientation: EXIF orientation of the picture file, 1 to 8.
+        caption_origin: How a model made the captions; None where it did not.
     """
 
     image_id: str
@@ -64,6 +68,7 @@ class Sample:
     prompt: str | None = None
     licence: str | None = None
     orientation: int = 1
+    caption_origin: CaptionOrigin | None = None
 
     def __post_init__(self) -> None:
         """Check that the sample says something and its masks fit.

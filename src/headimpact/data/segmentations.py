@@ -1,8 +1,8 @@
 """Polygons and run lengths of COCO's format to masks; nothing in them is trusted."""
 
+import math
 from typing import Any
 
-import numpy as np
 from pycocotools import mask as coco_mask
 
 from headimpact.core.errors import DataFormatError
@@ -84,11 +84,11 @@ def _rle_from_polygons(parts: list[Any], size_hw: SizeHW) -> RleMask:
     for part in parts:
         _refuse_broken_polygon(part, size_hw)
         if len(part) >= 6:  # pycocotools takes four numbers for a box
-            drawable.append([float(value) for value in part])
+            drawable.append(part)
     if not drawable:
         return _rle_from_runs([height * width], size_hw)
-    encoded = coco_mask.merge(coco_mask.frPyObjects(drawable, height, width))
-    return RleMask(size_hw, bytes(encoded["counts"]))
+    drawn = coco_mask.frPyObjects(drawable, height, width)
+    return RleMask(size_hw, bytes((drawn[0] if len(drawn) == 1 else coco_mask.merge(drawn))["counts"]))
 
 
 def _refuse_broken_polygon(part: object, size_hw: SizeHW) -> None:
@@ -97,23 +97,22 @@ def _refuse_broken_polygon(part: object, size_hw: SizeHW) -> None:
     Raises:
         DataFormatError: If it is not.
     """
-    values = np.asarray(part) if isinstance(part, list) and not _is_nested(part) else None
-    if values is None or len(values) % 2 or (len(values) and values.dtype.kind not in "iuf"):
+    if not isinstance(part, list) or len(part) % 2 or not set(map(type, part)) <= {int, float}:
         raise DataFormatError(f"Broken polygon: {shorten(part)}; expected numbers x, y, x, y, ...")
     height, width = size_hw
-    xs, ys = values[0::2], values[1::2]
-    near = (xs >= -width) & (xs <= 2 * width) & (ys >= -height) & (ys <= 2 * height)  # False for NaN
-    if not near.all():
-        worst = int(np.argmin(near))
-        raise DataFormatError(
-            f"Broken polygon: point ({xs[worst]}, {ys[worst]}) is far outside the picture of {format_size(size_hw)}; "
-            "expected pixel coordinates."
-        )
+    xs, ys = part[0::2], part[1::2]
+    if not part or (_lie_near(xs, width) and _lie_near(ys, height)):
+        return
+    x, y = next((x, y) for x, y in zip(xs, ys, strict=True) if not (_lie_near([x], width) and _lie_near([y], height)))
+    raise DataFormatError(
+        f"Broken polygon: point ({x}, {y}) is far outside the picture of {format_size(size_hw)}; "
+        "expected pixel coordinates."
+    )
 
 
-def _is_nested(part: list[Any]) -> bool:
-    """Tell whether a list holds anything but plain numbers."""
-    return any(isinstance(value, (list, dict, str, bool)) or value is None for value in part)
+def _lie_near(values: list[float | int], side: int) -> bool:
+    """Tell whether coordinates lie in the picture or within its width or height of it; not a number does not."""
+    return -side <= min(values) and max(values) <= 2 * side and not math.isnan(sum(values))
 
 
 def _rle_from_runs(runs: list[int], size_hw: SizeHW) -> RleMask:

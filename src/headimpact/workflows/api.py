@@ -37,6 +37,7 @@ TAKEN = (
     "quantization",
     "data",
     "limit",
+    "images",
     "skip_bad",
     "dry_run",
     "config",
@@ -45,7 +46,13 @@ TAKEN = (
 
 
 def read_dataset(
-    folder: str | Path, *, split: str = "all", limit: int | None = None, seed: int = 0, skip_bad: bool = False
+    folder: str | Path,
+    *,
+    split: str = "all",
+    limit: int | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+    images: str | Path | None = None,
 ) -> KeyObjectDataset:
     """Read a data folder, check all of it, and take one split.
 
@@ -55,6 +62,7 @@ def read_dataset(
         limit: Draw at most so many pictures.
         seed: Seed of that draw.
         skip_bad: Leave unreadable pictures out, counted, instead of refusing the folder.
+        images: Folder of the pictures, where the data folder only refers to them.
 
     Returns:
         At least one picture with captions and a key object; others are counted in `skipped`.
@@ -64,7 +72,9 @@ def read_dataset(
         OptionError: If `limit` is below 1.
         UnknownNameError: If there is no such split.
     """
-    options = DataOptions(data=Path(folder), limit=limit, skip_bad=skip_bad)
+    options = DataOptions(
+        data=Path(folder), limit=limit, skip_bad=skip_bad, images=None if images is None else Path(images)
+    )
     return read_split(options, split=split, seed=seed)
 
 

@@ -67,6 +67,8 @@ class DataOptions:
     """Use at most this many pictures, drawn by --seed."""
     prompt: OptionalText = None
     """Prompt shown with every picture; the data set's own, else a general one, if left out."""
+    images: OptionalPath = None
+    """Folder of the pictures, where the data folder only refers to them."""
     skip_bad: bool = False
     """Leave unreadable pictures out, counted, instead of refusing the folder."""
 
@@ -235,6 +237,8 @@ class ValidateConfig:
 
     data: Annotated[Positional[Path], arg(metavar="DATA")]
     """The folder to check."""
+    images: OptionalPath = None
+    """Folder of the pictures, where the data folder only refers to them."""
     json: bool = False
     """Print the answer as JSON on stdout."""
 

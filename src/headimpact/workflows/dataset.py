@@ -17,6 +17,9 @@ from headimpact.workflows.configs import BuildScenesConfig, DataOptions, Validat
 
 SPLITS = ("calibration", "train", "validation", "test")
 SPLIT_SEED = 0
+FAULTS_FOUND = 1
+"""Exit code of a check that was carried out and found faults."""
+
 GENERAL_PROMPT = "Describe the picture."
 """Prompt where neither the user nor the data set gives one."""
 
@@ -39,7 +42,7 @@ def read_split(config: DataOptions, *, split: str, seed: int) -> KeyObjectDatase
     """
     if config.limit is not None and config.limit < 1:
         raise OptionError(f"--limit is {config.limit}; expected 1 or more.")
-    dataset = read_checked(config.data, skip_bad=config.skip_bad).split(split)
+    dataset = read_checked(config.data, skip_bad=config.skip_bad, images=config.images).split(split)
     if config.limit is not None:
         dataset = dataset.limit(config.limit, seed)
     if not len(dataset):
@@ -51,7 +54,7 @@ def read_split(config: DataOptions, *, split: str, seed: int) -> KeyObjectDatase
     return dataset
 
 
-def read_checked(folder: Path, *, skip_bad: bool = False) -> KeyObjectDataset:
+def read_checked(folder: Path, *, skip_bad: bool = False, images: Path | None = None) -> KeyObjectDataset:
     """Read a data folder with a progress bar while its pictures are checked.
 
     A folder without splits is split with one fixed seed, so that stages run with different seeds never
@@ -66,7 +69,7 @@ def read_checked(folder: Path, *, skip_bad: bool = False) -> KeyObjectDataset:
             bar.total = total
             bar.update(done - bar.n)
 
-        return read_dataset(folder, skip_bad=skip_bad, seed=SPLIT_SEED, progress=advance)
+        return read_dataset(folder, skip_bad=skip_bad, seed=SPLIT_SEED, progress=advance, images=images)
 
 
 def prompt_for(config: DataOptions, dataset: KeyObjectDataset) -> str:
@@ -136,20 +139,20 @@ def validate_command(config: ValidateConfig) -> int:
     """List every fault of a folder and what would be skipped.
 
     Returns:
-        0 where the folder is sound, 2 where there are faults.
+        0 where the folder is sound, 1 where there are faults.
 
     Raises:
         DataFormatError: If the folder is of no known format.
     """
     try:
-        dataset = read_checked(config.data)
+        dataset = read_checked(config.data, images=config.images)
     except DataFormatError as error:
         if not error.faults:
             raise
         lines = list(error.faults)
         count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
         print_answer([*lines, f"{count} in {config.data}"], {"faults": lines}, as_json=config.json)
-        return error.exit_code
+        return FAULTS_FOUND
     skipped = dict(dataset.skipped)
     splits = split_sizes(dataset)
     print_answer(

@@ -73,7 +73,7 @@ def test_polygons_agree_with_pycocotools():
         pytest.param([1, 1, 3, 1, 3, 3], r"expected numbers x, y, x, y", id="flat"),
         pytest.param([["1", "1", "3", "1", "3", "3"]], r"expected numbers x, y, x, y", id="texts"),
         pytest.param([[1, None, 3, 1, 3, 3]], r"expected numbers x, y, x, y", id="null"),
-        pytest.param([[1, float("nan"), 3, 1, 3, 3]], r"point \(1\.0, nan\) is far outside", id="nan"),
+        pytest.param([[1, float("nan"), 3, 1, 3, 3]], r"point \(1, nan\) is far outside", id="nan"),
         pytest.param([[1, 1, 1e12, 1, 3, 3]], r"is far outside the picture of 4 x 6", id="far-out"),
         pytest.param([[1, 1, 10**30, 1, 3, 3]], r"expected numbers x, y, x, y|far outside", id="huge-number"),
         pytest.param({"size": [4, 6], "counts": [5, 2]}, r"add up to 7 pixels, expected 4 x 6 = 24", id="short-runs"),

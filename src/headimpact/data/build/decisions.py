@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from headimpact.data.build.evidence import Evidence
@@ -14,6 +14,7 @@ REASONS: Mapping[str, str] = {
     "not_annotated": "it is named but not annotated",
     "crowd": "it is annotated as a crowd",
     "too_many_instances": "it has too many instances",
+    "unclear_which": "captions speak of one, and two are about as large",
     "too_small": "it covers too little",
     "covers_too_much": "it covers too much",
     "low_score": "its score is too low",
@@ -31,6 +32,7 @@ PICTURE_REASONS: Mapping[str, str] = {
     "not_annotated": "its captions are about an object that is not annotated",
     "crowd": "its captions are about a crowd",
     "too_many_instances": "its captions are about a category with too many instances",
+    "unclear_which": "its captions speak of one object of which there are two about as large",
     "too_small": "its captions are about an object that covers too little",
     "covers_too_much": "its key objects cover too much",
 }
@@ -99,7 +101,7 @@ def decision_record(decision: PictureDecision) -> dict[str, Any]:
                 "reason": one.reason,
                 "says": explain_candidate(one, num_captions=decision.num_captions),
                 "score": round(one.score, 4),
-                **{name: _plain(value) for name, value in asdict(one.evidence).items() if name != "category"},
+                **{name: _plain(value) for name, value in vars(one.evidence).items() if name != "category"},
             }
             for one in decision.candidates
         ],
@@ -135,6 +137,8 @@ def explain_candidate(decision: Decision, *, num_captions: int) -> str:
     verdict = "is a key object" if decision.is_key else f"is left out, {REASONS[decision.reason]}"
     named, subject = (round(share * num_captions) for share in (evidence.named_share, evidence.subject_share))
     instances = "1 instance" if evidence.num_instances == 1 else f"{evidence.num_instances} instances"
+    if len(evidence.instance_ids) == 1 < evidence.num_instances:
+        instances = f"the largest of {instances}"
     return (
         f"{evidence.category} {verdict}: named by {named} of {num_captions}, subject of {subject}; {instances}"
         f"{' with a crowd' if evidence.has_crowd else ''}, area {evidence.area_share:.2f}, centrality "

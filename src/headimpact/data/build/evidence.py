@@ -5,20 +5,20 @@ caption tells. Its evidence comes from the captions (who names it, and as what) 
 the picture they take, how central they are, how many).
 """
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from headimpact.core.errors import DataFormatError
-from headimpact.core.shapes import ObjectMask
-from headimpact.data.build.mentions import MentionFinder, Role
-from headimpact.data.masks import SizeHW, mask_area, unite_masks
+from headimpact.data.build.mentions import MentionFinder
+from headimpact.data.masks import RleMask, SizeHW
 
 Box = tuple[float | int, float | int, float | int, float | int]
 """Left, top, width, height in pixels, as in COCO."""
 
-Instances = Literal["union", "single"]
+Instances = Literal["named", "union", "single"]
 Crowds = Literal["refuse", "ignore", "include"]
 
 
@@ -30,7 +30,7 @@ class Instance:
         instance_id: Identifier, unique in its picture.
         category: Its category.
         box: Its box.
-        area: Visible pixels; a mask, where given, is counted instead.
+        area: Visible pixels; those of the mask, where there is one.
         is_crowd: Whether it stands for a group whose members are not told apart.
         mask: Its pixels, where they are at hand.
     """
@@ -40,7 +40,7 @@ class Instance:
     box: Box
     area: float | int
     is_crowd: bool = False
-    mask: ObjectMask | None = field(default=None, compare=False, repr=False)
+    mask: RleMask | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -102,6 +102,9 @@ class Evidence:
         num_instances: How many there are, crowds counted as one each unless they are ignored.
         has_crowd: Whether one of them is a crowd.
         instance_ids: Those whose pixels would be the key object's.
+        single_share: Share of the captions naming it that speak of one.
+        next_area_share: Share that the next largest instance covers, where the largest alone is taken because the
+            captions speak of one; else 0.
     """
 
     category: str
@@ -112,17 +115,20 @@ class Evidence:
     num_instances: int
     has_crowd: bool
     instance_ids: tuple[str, ...]
+    single_share: float = 0.0
+    next_area_share: float = 0.0
 
 
 def gather_evidence(
-    picture: AnnotatedPicture, finder: MentionFinder, *, instances: Instances = "union", crowds: Crowds = "refuse"
+    picture: AnnotatedPicture, finder: MentionFinder, *, instances: Instances = "named", crowds: Crowds = "refuse"
 ) -> tuple[Evidence, ...]:
     """Gather the evidence for every category that is annotated in a picture or named by its captions.
 
     Args:
         picture: The picture.
         finder: Finds the mentions of the data set's categories.
-        instances: "union" takes all instances of a category together, "single" the largest alone.
+        instances: "union" takes all instances of a category together, "single" the largest alone, "named" the
+            largest alone where most of the captions naming the category speak of one, else all.
         crowds: "ignore" leaves crowds' pixels out; else they belong to their category.
 
     Returns:
@@ -136,24 +142,32 @@ def gather_evidence(
         >>> found.named_share, found.subject_share, found.area_share, found.centrality
         (0.5, 0.5, 0.04, 1.0)
     """
-    roles = [finder.roles(caption) for caption in picture.spoken]
+    said = [finder.read(caption) for caption in picture.spoken]
     annotated = {instance.category for instance in picture.instances}
-    named = {category for found in roles for category in found}
+    named = {category for found in said for category in found}
     evidence = []
     for category in sorted(annotated | named):
         listed = [instance for instance in picture.instances if instance.category == category]
         usable = [instance for instance in listed if not (crowds == "ignore" and instance.is_crowd)]
-        chosen = usable if instances == "union" else sorted(usable, key=_pixels, reverse=True)[:1]
+        by_size = sorted(usable, key=lambda one: one.area, reverse=True)
+        naming = [found[category] for found in said if category in found]
+        of_one = sum(one.is_one for one in naming)
+        takes_one = instances == "single" or (instances == "named" and 2 * of_one > len(naming))
+        chosen = by_size[:1] if takes_one else usable
         evidence.append(
             Evidence(
                 category=category,
-                named_share=_share(roles, category, {"subject", "passing"}),
-                subject_share=_share(roles, category, {"subject"}),
+                named_share=len(naming) / len(said) if said else 0.0,
+                subject_share=sum(one.role == "subject" for one in naming) / len(said) if said else 0.0,
                 area_share=area_share(chosen, size_hw=picture.size_hw),
                 centrality=centrality(chosen, size_hw=picture.size_hw),
                 num_instances=len(usable),
                 has_crowd=any(instance.is_crowd for instance in listed),
                 instance_ids=tuple(instance.instance_id for instance in chosen),
+                single_share=of_one / len(naming) if naming else 0.0,
+                next_area_share=area_share(by_size[1:2], size_hw=picture.size_hw)
+                if takes_one and instances == "named"
+                else 0.0,
             )
         )
     return tuple(evidence)
@@ -179,9 +193,9 @@ def area_share(instances: Sequence[Instance], *, size_hw: SizeHW) -> float:
     """
     masks = [instance.mask for instance in instances if instance.mask is not None]
     pixels = size_hw[0] * size_hw[1]
-    if masks and len(masks) == len(instances):
-        return mask_area(unite_masks(masks)) / pixels
-    return min(1.0, sum(_pixels(instance) for instance in instances) / pixels)
+    if len(masks) > 1 and len(masks) == len(instances) and _may_overlap([instance.box for instance in instances]):
+        return RleMask.union(masks).area / pixels
+    return min(1.0, sum(instance.area for instance in instances) / pixels)
 
 
 def centrality(instances: Sequence[Instance], *, size_hw: SizeHW) -> float:
@@ -206,7 +220,7 @@ def centrality(instances: Sequence[Instance], *, size_hw: SizeHW) -> float:
     if not instances:
         return 0.0
     height, width = size_hw
-    weights = [_pixels(instance) for instance in instances]
+    weights = [float(instance.area) for instance in instances]
     if not sum(weights):
         weights = [1.0] * len(instances)
     total = 0.0
@@ -217,11 +231,14 @@ def centrality(instances: Sequence[Instance], *, size_hw: SizeHW) -> float:
     return total / sum(weights)
 
 
-def _pixels(instance: Instance) -> float:
-    """Give the visible pixels of an instance."""
-    return float(mask_area(instance.mask)) if instance.mask is not None else float(instance.area)
-
-
-def _share(roles: Sequence[Mapping[str, Role]], category: str, wanted: set[str]) -> float:
-    """Give the share of the captions that name a category in one of some roles."""
-    return sum(found.get(category) in wanted for found in roles) / len(roles) if roles else 0.0
+def _may_overlap(boxes: Sequence[Box]) -> bool:
+    """Tell whether any two boxes share a pixel; many boxes are taken to."""
+    if len(boxes) > 8:
+        return True
+    return any(
+        one[0] < other[0] + other[2]
+        and other[0] < one[0] + one[2]
+        and one[1] < other[1] + other[3]
+        and other[1] < one[1] + one[3]
+        for one, other in itertools.combinations(boxes, 2)
+    )

@@ -44,7 +44,12 @@ class Words:
 
     def at(self, place: int) -> str:
         """Give the token at a place, and a full stop before the first and behind the last."""
-        return self.tokens[place] if 0 <= place < len(self.tokens) else "."
+        if place < 0:
+            return "."
+        try:
+            return self.tokens[place]
+        except IndexError:
+            return "."
 
 
 def split_words(text: str) -> Words:
@@ -91,6 +96,8 @@ def subject_places(words: Words, *, skip: Collection[int] = ()) -> set[int]:
     for place, token in enumerate(words.tokens):
         if token in _SENTENCE_ENDS:
             state = "start"
+            continue
+        if state == "behind":
             continue
         if place not in skip:
             state = _next_state(state, words, place)
@@ -164,6 +171,28 @@ def is_function_word(token: str) -> bool:
 def looks_plural(token: str) -> bool:
     """Tell whether a noun looks like a plural."""
     return token in lists.PLURALS or (token.endswith("s") and not token.endswith(("ss", "us", "'s")))
+
+
+def speaks_of_one(words: Words, start: int, end: int) -> bool:
+    """Tell whether a name, at the places from `start` to before `end`, stands for one thing.
+
+    A plural, a collective ("a couple") and a name after a number do not. A name that is its own plural ("sheep") does
+    where "a" or "one" stands before it.
+
+    Example:
+        >>> words = split_words("A man with two dogs and a black sheep near sheep")
+        >>> [speaks_of_one(words, place, place + 1) for place in (1, 4, 8, 10)]
+        [True, False, True, False]
+    """
+    token = words.at(end - 1)
+    if token in lists.INVARIABLE:
+        before = start - 1
+        while words.at(before) in lists.ADJECTIVES:
+            before -= 1
+        return words.at(before) in {"a", "an", "one", "another", "this", "that"}
+    if looks_plural(token) or token in lists.COLLECTIVE_NAMES:
+        return False
+    return words.at(start - 1) not in lists.MANY
 
 
 def _next_state(state: str, words: Words, place: int) -> str:

@@ -8,15 +8,18 @@ The rule. Every category that is annotated or named is a candidate with a score 
     score = 0.4 named_share + 0.3 subject_share + 0.2 sqrt(area_share) + 0.1 centrality
 
 1. No caption names it: it is no key object, whatever its size, and stands in nobody's way.
-2. The others are ranked by score. One that is not annotated, a crowd, in too many instances, too small or too large
-   cannot be key, but keeps its place in the ranking: where the captions are about it, nothing else is key instead.
+2. The others are ranked by score. One that is not annotated, a crowd, in too many instances, too small, too large, or
+   spoken of as one while two are about as large, cannot be key, but keeps its place in the ranking: where the captions
+   are about it, nothing else is key instead.
 3. Key objects are the longest beginning of the ranking, at most two, in which all can be key, all reach the smallest
    score, and the last is ahead of the next candidate by the smallest lead. Together they must not be too large.
 
 So two key objects are both kept, three equal ones are none, and a picture whose matter has no usable mask is left out.
 
-Known limits: what no category stands for (a plate, a wall) is not seen; where captions speak of one object ("a man")
-and several of its category are annotated, "union" takes the bystanders too, which `most_instances=1` avoids.
+What of a category is key: where most captions naming it speak of one ("a man") it is its largest object, and that must
+be twice the size of the next, or nobody knows which is meant; where they speak of several it is all of them.
+
+Known limits: what no category stands for (a plate, a wall) is not seen; "a man" may mean a smaller one of two.
 """
 
 import math
@@ -49,12 +52,15 @@ class KeyObjectRule:
         centrality_weight: Weight of the centrality. Below size: photographers centre, but not always.
         smallest_area_share: 0.02 is 5 image tokens of 256 (16 x 16), 12 of 576: less is lost in their grid.
         largest_area_share: At half the picture attention that is spread evenly hits the object as often as it misses.
-        most_instances: Four can be seen without counting. With more, "a man" is one of many and which is unknown.
+        most_instances: Four can be seen without counting. Does not count where the largest alone is taken.
+        smallest_size_ratio: Size of the largest object over the next, where captions speak of one. Twice the area can
+            be seen at once.
         most_key_objects: Captions of one sentence join two ("a man and a dog"); a list of three is a scene.
         smallest_score: Half of what can be had: an object that all name in passing (0.4) must be large or central, one
             that is everybody's subject (0.7) need not.
         smallest_lead: Above what one more of five captions naming a candidate in passing changes (0.08).
-        instances: "union": all instances of a category are the key object; "single": the largest alone.
+        instances: "named": the largest instance of a category alone where most captions naming it speak of one, else
+            all; "union": all, bystanders too; "single": the largest alone.
         crowds: "refuse": a candidate with a crowd cannot be key, since the outline of a crowd holds what lies between
             its members; "ignore": crowds are left out; "include": they count as instances.
     """
@@ -66,10 +72,11 @@ class KeyObjectRule:
     smallest_area_share: float = 0.02
     largest_area_share: float = 0.5
     most_instances: int = 4
+    smallest_size_ratio: float = 2.0
     most_key_objects: int = 2
     smallest_score: float = 0.5
     smallest_lead: float = 0.1
-    instances: Instances = "union"
+    instances: Instances = "named"
     crowds: Crowds = "refuse"
 
     def __post_init__(self) -> None:
@@ -93,10 +100,12 @@ class KeyObjectRule:
                 f"Counts of the key-object rule: most_instances {self.most_instances}, most_key_objects "
                 f"{self.most_key_objects}; expected at least 1."
             )
-        if self.instances not in {"union", "single"} or self.crowds not in {"refuse", "ignore", "include"}:
+        if not self.smallest_size_ratio >= 1:
+            raise OptionError(f"Size ratio of the key-object rule: {self.smallest_size_ratio}; expected at least 1.")
+        if self.instances not in {"named", "union", "single"} or self.crowds not in {"refuse", "ignore", "include"}:
             raise OptionError(
-                f"Words of the key-object rule: instances {self.instances!r}, crowds {self.crowds!r}; expected 'union' "
-                "or 'single', and 'refuse', 'ignore' or 'include'."
+                f"Words of the key-object rule: instances {self.instances!r}, crowds {self.crowds!r}; expected "
+                "'named', 'union' or 'single', and 'refuse', 'ignore' or 'include'."
             )
 
 
@@ -194,8 +203,10 @@ def _hindrance(evidence: Evidence, rule: KeyObjectRule) -> str:
         return "crowd"
     if not evidence.instance_ids:
         return "not_annotated"
-    if evidence.num_instances > rule.most_instances:
+    if len(evidence.instance_ids) > rule.most_instances:
         return "too_many_instances"
+    if evidence.area_share < rule.smallest_size_ratio * evidence.next_area_share:
+        return "unclear_which"
     if evidence.area_share < rule.smallest_area_share:
         return "too_small"
     return "covers_too_much" if evidence.area_share > rule.largest_area_share else ""

@@ -21,7 +21,7 @@ another language they mean little, and names are found in the written form and w
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from headimpact.data.build import word_lists as lists
@@ -32,12 +32,15 @@ from headimpact.data.build.grammar import (
     is_participle,
     looks_plural,
     negated_places,
+    speaks_of_one,
     split_words,
     subject_places,
 )
 from headimpact.data.synonyms import FALSE_FRIENDS, SYNONYMS, plural
 
 Role = Literal["subject", "passing"]
+_REMEMBERED = 64
+"""Captions whose roles are kept, so that those of one picture are read once."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,20 @@ class Mention:
         category: The category.
         words: The name, in lower case.
         role: "subject" of the caption, or named in "passing".
+        is_one: Whether it speaks of one.
     """
 
     category: str
     words: str
     role: Role
+    is_one: bool = True
+
+
+class Said(NamedTuple):
+    """What a caption says of a category: as what it is named, and whether as one."""
+
+    role: Role
+    is_one: bool
 
 
 class _Phrase(NamedTuple):
@@ -85,6 +97,7 @@ class MentionFinder:
     categories: tuple[str, ...]
     unknown: tuple[str, ...]
     phrases: Mapping[str, tuple[_Phrase, ...]]
+    _known: dict[str, dict[str, "Said"]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def find(self, caption: str) -> tuple[Mention, ...]:
         """Find the mentions of a caption, in order.
@@ -110,7 +123,12 @@ class MentionFinder:
         subjects = _subject_starts(words, kept)
         wanted = frozenset(self.categories)
         return tuple(
-            Mention(category, " ".join(hit.phrase.words), "subject" if hit.start in subjects else "passing")
+            Mention(
+                category,
+                " ".join(hit.phrase.words),
+                "subject" if hit.start in subjects else "passing",
+                speaks_of_one(words, hit.start, hit.end),
+            )
             for hit in kept
             for category in sorted(hit.phrase.names & wanted)
             if not any(category in names and first <= hit.start < last for first, last, names in friends)
@@ -123,11 +141,27 @@ class MentionFinder:
             >>> build_mention_finder(["dog"]).roles("A dog looks at a dog.")
             {'dog': 'subject'}
         """
-        found: dict[str, Role] = {}
-        for mention in self.find(caption):
-            if found.get(mention.category) != "subject":
-                found[mention.category] = mention.role
-        return found
+        return {category: said.role for category, said in self.read(caption).items()}
+
+    def read(self, caption: str) -> Mapping[str, "Said"]:
+        """Give what a caption says of each category that it names.
+
+        It speaks of one where it names it once and in the singular.
+
+        Example:
+            >>> build_mention_finder(["person", "dog"]).read("A man and a woman with a dog.")["person"]
+            Said(role='subject', is_one=False)
+        """
+        if caption not in self._known:  # decisions, descriptions and questions all ask for the captions of a picture
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            found: dict[str, Said] = {}
+            for mention in self.find(caption):
+                before = found.get(mention.category)
+                role = "subject" if before and before.role == "subject" else mention.role
+                found[mention.category] = Said(role, mention.is_one and before is None)
+            self._known[caption] = found
+        return self._known[caption]
 
     def _match(self, words: Words) -> tuple[list[_Hit], list[tuple[int, int, frozenset[str]]]]:
         """Find the longest names from left to right, and the false friends."""

@@ -142,6 +142,17 @@ VERB_NAMES = _words(
 )
 """Names that are a verb where they follow a person: "a man skis"."""
 
+INVARIABLE = _words("sheep aircraft cattle luggage baggage broccoli")
+"""Names whose plural is written like the singular, and such as have none."""
+
+COLLECTIVE_NAMES = _words("couple family team crowd youth people")
+"""Names in the singular that stand for several."""
+
+MANY = _words(
+    "two three four five six seven eight nine ten several many few some multiple various both 2 3 4 5 6 7 8 9"
+)
+"""Words that say there are several, though the noun be written in the singular."""
+
 FUNCTION_WORDS = DETERMINERS | PREPOSITIONS | LINKS | BEING | OTHER_FUNCTION_WORDS
 PLURALS = frozenset(IRREGULAR_PLURALS.values()) - {"someone", "luggage", "baggage"} | _words("men women")
 """Irregular plurals."""

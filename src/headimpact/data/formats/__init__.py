@@ -7,7 +7,7 @@ from headimpact.core.registry import Registry
 from headimpact.data.dataset import KeyObjectDataset, Skip
 from headimpact.data.entries import Fault, FolderContent, id_order
 from headimpact.data.formats.coco_layout import has_coco_lists
-from headimpact.data.inspection import Progress, inspect_content
+from headimpact.data.inspection import Chooser, Progress, inspect_content
 
 FORMATS = Registry(
     "data format",
@@ -48,13 +48,21 @@ def detect_format(root: Path) -> str:
     return names[0]
 
 
-def read_content(root: Path) -> FolderContent:
+def read_content(root: Path, *, images: Path | None = None) -> FolderContent:
     """Read the lists of a folder in any known format; no picture is opened.
 
+    Args:
+        root: The data folder.
+        images: Folder of the pictures, where they are not in the data folder.
+
     Raises:
-        DataFormatError: If the folder is in no known format, in several, or lists cannot be told apart.
+        DataFormatError: If the folder is in no known format, in several, or lists cannot be told apart, or a folder is
+            missing.
     """
-    content: FolderContent = FORMATS.load(detect_format(root))(root)
+    if images is not None and not images.is_dir():
+        raise DataFormatError(f"Folder not found: {images}. Pass the folder of the pictures as --images.")
+    options = {} if images is None else {"images": images}
+    content: FolderContent = FORMATS.load(detect_format(root))(root, **options)
     return content
 
 
@@ -67,6 +75,7 @@ def read_dataset(
     seed: int = 0,
     progress: Progress | None = None,
     workers: int | None = None,
+    images: Path | None = None,
 ) -> KeyObjectDataset:
     """Check a whole data folder and read it.
 
@@ -84,6 +93,7 @@ def read_dataset(
             pictures have to use the same.
         progress: Called after every picture with the number done and the number of all.
         workers: Threads that decode pictures; by default one per usable processor.
+        images: Folder of the pictures, where they are not in the data folder.
 
     Returns:
         The samples; there may be none.
@@ -93,26 +103,58 @@ def read_dataset(
         OptionError: If `limit` or `workers` is below 1.
         UnknownNameError: If there is no such split.
     """
+    content = read_content(root, images=images)
+    dataset = check_content(root, content, skip_bad=skip_bad, seed=seed, progress=progress, workers=workers)
+    dataset = dataset.split(split)
+    return dataset if limit is None else dataset.limit(limit, seed)
+
+
+def check_content(
+    root: Path,
+    content: FolderContent,
+    *,
+    skip_bad: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    choose: Chooser | None = None,
+) -> KeyObjectDataset:
+    """Open every picture and mask that a reader listed, and make the data set.
+
+    Args:
+        root: Folder that the pictures are in.
+        content: What a reader found.
+        skip_bad: As for `read_dataset`.
+        seed: Seed of the split of a folder that has none.
+        progress: Called after every picture with the number done and the number of all.
+        workers: Threads that decode pictures; by default one per usable processor.
+        choose: Chooses the key objects; by default `choose_key_objects` does.
+
+    Returns:
+        All samples; there may be none.
+
+    Raises:
+        DataFormatError: If there are faults; `faults` holds all of them.
+        OptionError: If `workers` is below 1.
+    """
     if workers is not None and workers < 1:
         raise OptionError(f"Number of workers: given {workers}; expected 1 or more.")
-    content = read_content(root)
-    inspection = inspect_content(content, progress=progress, workers=workers)
+    inspection = inspect_content(content, progress=progress, workers=workers, choose=choose)
     bad = {fault.image_id for fault in inspection.faults if fault.image_id is not None} if skip_bad else set()
     faults = [fault for fault in inspection.faults if fault.image_id is None or not skip_bad]
     if faults:
         raise DataFormatError(_summary(root, faults), faults=[str(fault) for fault in faults])
     skips = [
-        *inspection.skips,
+        *(skip for skip in inspection.skips if skip.image_id not in bad),
         *(Skip(e.image_id, "bad_picture", e.split) for e in content.entries if e.image_id in bad),
     ]
-    dataset = KeyObjectDataset(
-        samples=inspection.samples,
+    return KeyObjectDataset(
+        samples=tuple(sample for sample in inspection.samples if sample.image_id not in bad),
         root=root,
         skips=tuple(sorted(skips, key=lambda skip: id_order(skip.image_id))),
         info=content.info,
         split_seed=seed,
-    ).split(split)
-    return dataset if limit is None else dataset.limit(limit, seed)
+    )
 
 
 def _summary(root: Path, faults: list[Fault]) -> str:

@@ -28,11 +28,12 @@ from headimpact.data.synonyms import category_names
 from headimpact.data.texts import clean_prompt, clean_text, is_clean
 
 
-def read_coco(root: Path) -> FolderContent:
+def read_coco(root: Path, *, images: Path | None = None) -> FolderContent:
     """Read the lists of a COCO folder; no picture is opened.
 
     Args:
         root: The data folder.
+        images: Folder of the pictures; looked for in the data folder if left out.
 
     Returns:
         Its pictures in the order of their ids, with every fault of the lists.
@@ -51,7 +52,7 @@ def read_coco(root: Path) -> FolderContent:
     objects = _group_objects(instances, listed, instances_name, faults)
     texts = _group_captions(captions, listed, captions_name, faults)
     info = _read_info(instances, instances_name, faults)
-    paths = _picture_paths(layout, listed, faults)
+    paths = _picture_paths(layout, listed, images, faults)
     licences = _licences(instances)
     entries = [
         PictureEntry(
@@ -98,12 +99,15 @@ def _list_pictures(instances: Record, captions: Record, layout: CocoLayout, faul
     return {image_id: listed[image_id] for image_id in sorted(listed, key=id_order)}
 
 
-def _picture_paths(layout: CocoLayout, listed: Mapping[str, Record], faults: list[Fault]) -> dict[str, Path]:
+def _picture_paths(
+    layout: CocoLayout, listed: Mapping[str, Record], images: Path | None, faults: list[Fault]
+) -> dict[str, Path]:
     """Find the picture files; names that leave the folder, or that two pictures share, are faults."""
     name, root = layout.name(layout.instances), layout.root.resolve()
     names = [record.get("file_name") for record in listed.values()]
     files = [file for file in names if isinstance(file, str) and is_clean(file)]
-    folder = layout.picture_folder(files)
+    folder = layout.picture_folder(files) if images is None else images.resolve()
+    root = root if images is None else folder
     if not folder.resolve().is_relative_to(root):
         what = f"Path leaves the data folder: it is a link to {str(folder.resolve())!r}. Put the pictures inside."
         faults.append(Fault(layout.name(folder), "", what))

@@ -2,7 +2,8 @@
 
 Every line is one picture: `file_name` (relative to the folder), `mask_file_name`, `captions` (or `text`),
 `category`, and if wanted `names`, `image_id`, `split`, `prompt`, `licence`. A picture with several key
-objects lists them in `key_objects`, each with `category`, `names`, `mask_file_name`.
+objects lists them in `key_objects`, each with `category`, `names`, `mask_file_name`. `mask_origin` beside a mask and
+`caption_origin` say how models made them.
 """
 
 from collections.abc import Iterator
@@ -14,13 +15,14 @@ from headimpact.data.entries import Fault, FolderContent, Frames, ObjectEntry, P
 from headimpact.data.folder_files import (
     Record,
     optional_text,
-    parse_json,
     read_id,
+    read_json_lines,
     read_json_object,
     resolve_inside,
     text_list,
 )
 from headimpact.data.masks import PngMask, mask_area, read_mask_file, refuse_other_frame
+from headimpact.data.origins import CaptionOrigin, MaskOrigin
 from headimpact.data.synonyms import category_names
 from headimpact.data.texts import clean_prompt, clean_text
 
@@ -28,26 +30,36 @@ METADATA_FILE = "metadata.jsonl"
 INFO_FILE = "info.json"
 KNOWN_FIELDS = (
     "image_id", "file_name", "mask_file_name", "key_objects", "captions", "text", "category", "names", "split",
-    "prompt", "licence",
+    "prompt", "licence", "mask_origin", "caption_origin",
 )  # fmt: skip
 
 
-def read_jsonl(root: Path) -> FolderContent:
+def read_jsonl(root: Path, *, images: Path | None = None) -> FolderContent:
     """Read the list of a folder in our own format; no picture is opened.
 
     Args:
         root: The data folder, with `metadata.jsonl`.
+        images: Folder that the pictures' names are relative to; the data folder if left out.
 
     Returns:
         Its pictures in the order of their ids, with every fault of the list.
+
+    Raises:
+        DataFormatError: If the folder says that its pictures lie elsewhere, and `images` is left out.
     """
     faults: list[Fault] = []
+    info = read_json_object(root / INFO_FILE, INFO_FILE, faults) if (root / INFO_FILE).exists() else {}
+    if images is None and info.get("pictures") == "reference":
+        raise DataFormatError(
+            f"Pictures lie elsewhere: {root} only refers to them. Pass the folder that it was built from as --images."
+        )
     resolved = root.resolve()
+    pictures = resolved if images is None else images.resolve()
     by_id: dict[str, PictureEntry] = {}
     owners: dict[Path, str] = {}
-    for where, record in _read_lines(root / METADATA_FILE, faults):
+    for where, record in read_json_lines(root / METADATA_FILE, METADATA_FILE, faults, fields=KNOWN_FIELDS):
         try:
-            entry = _read_entry(root, resolved, where, record)
+            entry = _read_entry(resolved, pictures, where, record)
         except DataFormatError as error:
             faults.append(Fault(METADATA_FILE, where, str(error)))
             continue
@@ -61,47 +73,17 @@ def read_jsonl(root: Path) -> FolderContent:
         else:
             by_id[entry.image_id] = entry
             owners[entry.path] = where
-    info = read_json_object(root / INFO_FILE, INFO_FILE, faults) if (root / INFO_FILE).exists() else {}
     entries = tuple(by_id[image_id] for image_id in sorted(by_id, key=id_order))
     return FolderContent(entries=entries, faults=tuple(faults), info=info)
 
 
-def _read_lines(path: Path, faults: list[Fault]) -> Iterator[tuple[str, Record]]:
-    """Read the JSON object of every line that is not blank, with its place; faults are noted.
-
-    Yields:
-        Place of the line and its object.
-    """
-    try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        faults.append(Fault(METADATA_FILE, "", f"Unreadable file: {error}."))
-        return
-    for number, line in enumerate(lines, start=1):
-        where = f"line {number}"
-        if not line.strip():
-            continue
-        try:
-            record = parse_json(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            faults.append(Fault(METADATA_FILE, where, f"Unreadable text: {error}. Expected UTF-8."))
-        except DataFormatError as error:
-            faults.append(Fault(METADATA_FILE, where, str(error)))
-        else:
-            if isinstance(record, dict):
-                yield where, record
-            else:
-                what = f"Found a JSON {type(record).__name__}, expected an object with {', '.join(KNOWN_FIELDS)}."
-                faults.append(Fault(METADATA_FILE, where, what))
-
-
-def _read_entry(root: Path, resolved: Path, where: str, record: Record) -> PictureEntry:
+def _read_entry(root: Path, pictures: Path, where: str, record: Record) -> PictureEntry:
     """Read one line.
 
     Raises:
         DataFormatError: If a field is of the wrong kind or a path leaves the folder.
     """
-    path = resolve_inside(resolved, root, record.get("file_name"))
+    path = resolve_inside(pictures, pictures, record.get("file_name"))
     listed_id = record.get("image_id")
     image_id = read_id(record["file_name"] if listed_id is None else listed_id)
     if image_id is None:
@@ -114,15 +96,16 @@ def _read_entry(root: Path, resolved: Path, where: str, record: Record) -> Pictu
         path=path,
         file=METADATA_FILE,
         where=where,
-        objects=tuple(_read_objects(root, resolved, where, record)),
+        objects=tuple(_read_objects(root, where, record)),
         captions=tuple(filter(None, map(clean_text, texts))),
         split=clean_text(split) or None if split else None,
         prompt=clean_prompt(prompt) if prompt else None,
         licence=clean_text(licence) or None if licence else None,
+        caption_origin=CaptionOrigin.from_record(made) if (made := record.get("caption_origin")) else None,
     )
 
 
-def _read_objects(root: Path, resolved: Path, where: str, record: Record) -> Iterator[ObjectEntry]:
+def _read_objects(root: Path, where: str, record: Record) -> Iterator[ObjectEntry]:
     """Read the key objects of a line: `key_objects` if there, else the line's own mask.
 
     Yields:
@@ -137,14 +120,19 @@ def _read_objects(root: Path, resolved: Path, where: str, record: Record) -> Ite
     for one in [record] if several is None else several:
         if one.get("mask_file_name") is None:
             continue
-        mask_path = resolve_inside(resolved, root, one["mask_file_name"])
+        mask_path = resolve_inside(root, root, one["mask_file_name"])
         category = clean_text(optional_text(one, "category") or "")
         if not category:
             raise DataFormatError("Field 'category' is missing; expected the word for the object under the mask.")
         extra = [clean_text(name) for name in text_list(one, "names")]
         names = tuple(dict.fromkeys((category, *filter(None, extra)))) if extra else category_names(category)
         yield ObjectEntry(
-            category=category, names=names, where=where, read_mask=partial(_read_mask, mask_path), is_key=True
+            category=category,
+            names=names,
+            where=where,
+            read_mask=partial(_read_mask, mask_path),
+            is_key=True,
+            origin=MaskOrigin.from_record(made) if (made := one.get("mask_origin")) else None,
         )
 
 

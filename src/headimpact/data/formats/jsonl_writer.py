@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from headimpact.core.artifacts import atomic_folder
 from headimpact.core.errors import OptionError
+from headimpact.core.shapes import ObjectMask
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
+from headimpact.data.mask_png import encode_mask
 from headimpact.data.pictures import unturn_mask
 from headimpact.data.sample import KeyObject, Sample
+
+PLACINGS = ("link", "copy", "reference")
+"""How a picture comes into a folder: as a hard link (else a copy), as a copy, or not at all: it stays where it is."""
 
 
 def write_jsonl_dataset(dataset: KeyObjectDataset, out: Path, *, overwrite: bool = False) -> None:
@@ -38,22 +40,27 @@ def write_jsonl_dataset(dataset: KeyObjectDataset, out: Path, *, overwrite: bool
     """
     if dataset.root.resolve().is_relative_to(out.resolve()):
         raise OptionError(f"Cannot write over the source: {out} holds {dataset.root}. Choose another folder.")
-    stems = _unique_stems(sample.image_path.stem for sample in dataset)
+    stems = unique_stems(sample.image_path.stem for sample in dataset)
     with atomic_folder(out, overwrite=overwrite) as folder:
         (folder / "images").mkdir()
         (folder / "masks").mkdir()
+        several = any(len(sample.key_objects) > 1 for sample in dataset)
         with (folder / METADATA_FILE).open("w", encoding="utf-8", newline="\n") as file:
             for sample, stem in zip(dataset, stems, strict=True):
-                file.write(json.dumps(_write_sample(sample, stem, folder), ensure_ascii=False) + "\n")
+                line = _write_sample(sample, stem, folder, several=several)
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
         if dataset.info:
             text = json.dumps(dict(dataset.info), indent=1)
             (folder / INFO_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def _write_sample(sample: Sample, stem: str, folder: Path) -> dict[str, Any]:
-    """Write picture and masks of one sample and give its line."""
+def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool) -> dict[str, Any]:
+    """Write picture and masks of one sample and give its line.
+
+    All lines have `key_objects` or none has: `datasets` does not read a list that is only in some.
+    """
     file_name = f"images/{stem}{sample.image_path.suffix}"
-    _link_or_copy(sample.image_path, folder / file_name)
+    place_picture(sample.image_path, folder / file_name)
     first = sample.key_objects[0]
     line: dict[str, Any] = {
         "image_id": sample.image_id,
@@ -64,39 +71,80 @@ def _write_sample(sample: Sample, stem: str, folder: Path) -> dict[str, Any]:
         "names": list(first.names),
     }
     if len(sample.key_objects) == 1:
-        _write_mask(first.mask.decode(), folder / line["mask_file_name"])
+        (folder / line["mask_file_name"]).write_bytes(mask_file(first.mask.decode(), sample))
+        block = {"mask_file_name": line["mask_file_name"], "category": first.category, "names": list(first.names)}
+        line |= {"key_objects": [{**block, **_origin(first)}]} if several else _origin(first)
     else:
         (folder / "masks" / "objects").mkdir(exist_ok=True)
         line["key_objects"] = [
-            _write_key_object(key_object, f"masks/objects/{stem}.{number}.png", folder)
+            _write_key_object(key_object, f"masks/objects/{stem}.{number}.png", folder, sample)
             for number, key_object in enumerate(sample.key_objects)
         ]
-        _write_mask(unturn_mask(sample.load_mask(), sample.orientation), folder / line["mask_file_name"])
+        (folder / line["mask_file_name"]).write_bytes(
+            mask_file(unturn_mask(sample.load_mask(), sample.orientation), sample)
+        )
     line.update({"split": sample.split, "prompt": sample.prompt, "licence": sample.licence})
+    if sample.caption_origin is not None:
+        line["caption_origin"] = sample.caption_origin.as_record()
     return line
 
 
-def _write_key_object(key_object: KeyObject, name: str, folder: Path) -> dict[str, Any]:
+def _write_key_object(key_object: KeyObject, name: str, folder: Path, sample: Sample) -> dict[str, Any]:
     """Write the mask of one of several key objects and give its block."""
-    _write_mask(key_object.mask.decode(), folder / name)
-    return {"mask_file_name": name, "category": key_object.category, "names": list(key_object.names)}
+    (folder / name).write_bytes(mask_file(key_object.mask.decode(), sample))
+    block = {"mask_file_name": name, "category": key_object.category, "names": list(key_object.names)}
+    return {**block, **_origin(key_object)}
 
 
-def _write_mask(mask: np.ndarray, path: Path) -> None:
-    """Write a mask as an 8-bit grey PNG, 255 on the object."""
-    Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG")
+def _origin(key_object: KeyObject) -> dict[str, Any]:
+    """Say how models made a mask, where they did."""
+    return {} if key_object.origin is None else {"mask_origin": key_object.origin.as_record()}
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where that cannot be done."""
+def mask_file(mask: ObjectMask, sample: Sample) -> bytes:
+    """Give a mask of a sample as a PNG file.
+
+    A mask in the frame of a stored picture that is turned carries its EXIF orientation, so that programs which turn
+    the picture, as `datasets` does, turn the mask alike. We read it as stored.
+
+    Args:
+        mask: The mask.
+        sample: The sample that it belongs to.
+    """
+    is_stored = mask.shape == sample.stored_hw
+    return encode_mask(mask, orientation=sample.orientation if is_stored else 1)
+
+
+def place_picture(source: Path, target: Path, *, images_as: str = "link") -> None:
+    """Put a picture file into a folder, in place of what an unfinished run may have left there.
+
+    Args:
+        source: The picture; links are followed.
+        target: Where to put it; its folder is there.
+        images_as: One of `PLACINGS`; nothing is done for "reference".
+
+    Raises:
+        OSError: If the file system refuses.
+    """
+    if images_as == "reference":
+        return
+    target.unlink(missing_ok=True)
     try:
-        os.link(source.resolve(), target)
+        if images_as == "link":
+            os.link(source.resolve(), target)
+            return
     except OSError:
-        shutil.copyfile(source, target)
+        target.unlink(missing_ok=True)  # another disk, too many links: a copy does as well
+    shutil.copyfile(source, target)
 
 
-def _unique_stems(stems: Iterable[str]) -> list[str]:
-    """Number the file stems that came before, upper and lower case alike."""
+def unique_stems(stems: Iterable[str]) -> list[str]:
+    """Number the file stems that came before, upper and lower case alike.
+
+    Example:
+        >>> unique_stems(["a", "b", "A"])
+        ['a', 'b', 'A_2']
+    """
     unique: list[str] = []
     taken: set[str] = set()
     for place, stem in enumerate(stems):

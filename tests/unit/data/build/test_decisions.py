@@ -23,6 +23,11 @@ def test_a_line_reads_like_a_sentence():
     ]
 
 
+def test_a_line_says_that_the_largest_alone_is_taken():
+    (dog,) = decision_record(decided("A dog.", "dog .3 middle, 2 dog .1 left"))["candidates"]
+    assert "subject of 1; the largest of 3 instances, area 0.30" in dog["says"]
+
+
 def test_a_line_is_plain_json():
     line = decision_line(decided("A dog.", "crowd dog .1 middle"))
     assert "\n" not in line
@@ -47,6 +52,8 @@ def test_a_line_is_plain_json():
                 "num_instances": 1,
                 "has_crowd": True,
                 "instance_ids": ["dog-1"],
+                "single_share": 1.0,
+                "next_area_share": 0.0,
             }
         ],
     }

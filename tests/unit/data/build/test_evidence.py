@@ -7,6 +7,7 @@ import pytest
 
 from headimpact.core.errors import DataFormatError
 from headimpact.data.build.evidence import AnnotatedPicture, Instance, area_share, centrality, gather_evidence
+from headimpact.data.masks import RleMask
 from tests.builders import mask
 from tests.unit.data.build.makers import FINDER, SIZE_HW, instance, objects, picture
 
@@ -17,7 +18,9 @@ def evidence(captions, things, **options):
 
 
 def test_evidence_by_hand():
-    found = evidence("A dog and a cat.|A dog by a cat.|A lawn.|A cat.", "2 dog .1 middle, cup .01 left")
+    found = evidence(
+        "A dog and a cat.|A dog by a cat.|A lawn.|A cat.", "2 dog .1 middle, cup .01 left", instances="union"
+    )
     assert list(found) == ["cat", "cup", "dog"]
     dog, cat, cup = found["dog"], found["cat"], found["cup"]
     assert (dog.named_share, dog.subject_share, dog.num_instances) == (0.5, 0.5, 2)
@@ -35,9 +38,9 @@ def test_blank_captions_and_none():
 @pytest.mark.parametrize(
     ("options", "area", "count", "ids"),
     [
-        pytest.param({}, 0.6, 3, ("dog-1", "dog-2", "dog-3"), id="all"),
+        pytest.param({"instances": "union"}, 0.6, 3, ("dog-1", "dog-2", "dog-3"), id="all"),
         pytest.param({"instances": "single"}, 0.3, 3, ("dog-3",), id="largest"),
-        pytest.param({"crowds": "ignore"}, 0.3, 2, ("dog-1", "dog-2"), id="no-crowd"),
+        pytest.param({"crowds": "ignore", "instances": "union"}, 0.3, 2, ("dog-1", "dog-2"), id="no-crowd"),
         pytest.param({"crowds": "ignore", "instances": "single"}, 0.2, 2, ("dog-2",), id="largest-but-no-crowd"),
     ],
 )
@@ -47,9 +50,27 @@ def test_which_instances_count(options, area, count, ids):
     assert dog.has_crowd
 
 
+@pytest.mark.parametrize(
+    ("captions", "ids", "single_share"),
+    [
+        pytest.param("A dog.|A puppy.", ("dog-2",), 1.0, id="all-speak-of-one"),
+        pytest.param("A dog.|Two dogs.", ("dog-1", "dog-2"), 0.5, id="as-many-speak-of-several"),
+        pytest.param("A dog.|A lawn.|A dog.|Dogs.", ("dog-2",), 2 / 3, id="most-of-those-that-name-it"),
+        pytest.param("A dog and another dog.", ("dog-1", "dog-2"), 0.0, id="named-twice"),
+        pytest.param("A lawn.", ("dog-1", "dog-2"), 0.0, id="not-named"),
+    ],
+)
+def test_captions_say_whether_the_largest_alone_counts(captions, ids, single_share):
+    dog = evidence(captions, "dog .1 left, dog .3 right")["dog"]
+    assert (dog.instance_ids, dog.single_share) == (ids, pytest.approx(single_share))
+    assert dog.next_area_share == pytest.approx(0.1 if len(ids) == 1 else 0.0)
+    assert dog.num_instances == 2
+
+
 def drawn(number, *rows):
-    """Make an object of a mask."""
-    return Instance(instance_id=str(number), category="dog", box=(0, 0, 4, 2), area=0, mask=mask(*rows))
+    """Make an object of a mask, its box the whole picture."""
+    made = RleMask.from_mask(mask(*rows))
+    return Instance(instance_id=str(number), category="dog", box=(0, 0, 4, 2), area=made.area, mask=made)
 
 
 def test_masks_are_united_exactly():

@@ -7,6 +7,7 @@ from headimpact.data.build.grammar import (
     is_function_word,
     looks_plural,
     negated_places,
+    speaks_of_one,
     split_words,
     subject_places,
 )
@@ -92,3 +93,23 @@ def test_small_questions():
         ",",
     ]
     assert not breaks(split_words("the inside of"), 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        pytest.param("a dog", "dog", True, id="singular"),
+        pytest.param("dog on mat", "dog", True, id="no-article"),
+        pytest.param("dogs", "dogs", False, id="plural"),
+        pytest.param("three men", "men", False, id="irregular"),
+        pytest.param("several person", "person", False, id="a-slip"),
+        pytest.param("a couple", "couple", False, id="collective"),
+        pytest.param("a bus", "bus", True, id="ends-in-s"),
+        pytest.param("a big white sheep", "sheep", True, id="one-sheep"),
+        pytest.param("white sheep", "sheep", False, id="sheep"),
+    ],
+)
+def test_one_or_several(text, name, expected):
+    words = split_words(text)
+    place = list(words.tokens).index(name)
+    assert speaks_of_one(words, place, place + 1) is expected

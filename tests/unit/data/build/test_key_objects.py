@@ -69,6 +69,18 @@ CASES = {
     "crowd": ("A crowd of people.|People at a fair.", "crowd person .3 middle", "crowd"),
     "crowd-behind-the-matter": ("A bus and people.|A bus.|A red bus.", "bus .3 middle, crowd person .1 left", "bus"),
     "crowd-as-important": ("A bus and people.|People and a bus.", "bus .1 left, crowd person .3 middle", "crowd"),
+    # one or several
+    "one-among-bystanders": ("A skater jumps.|A man on a ramp.", "person .15 middle, 2 person .02 left", "person"),
+    "one-of-two-alike": ("A dog in a yard.|A dog.", "2 dog .1 left", "unclear_which"),
+    "one-twice-as-large": ("A dog in a yard.|A dog.", "dog .2 middle, dog .1 left", "dog"),
+    "one-not-twice-as-large": ("A dog in a yard.|A dog.", "dog .19 middle, dog .1 left", "unclear_which"),
+    "one-of-many": ("A cow grazes.|A brown cow.", "cow .2 middle, 6 cow .01 top", "cow"),
+    "one-too-small-of-several": ("A kite.|A kite flies.", "kite .01 top, 3 kite .004 left", "too_small"),
+    "a-man-and-a-woman": ("A man and a woman.|A man with a woman.", "2 person .1 middle", "person"),
+    "two-with-a-number": ("Two sheep.|2 sheep in a pen.", "2 sheep .1 middle", "sheep"),
+    "one-sheep": ("A sheep in a pen.|A white sheep.", "2 sheep .1 middle", "unclear_which"),
+    "a-couple": ("A couple dances.|A couple.", "2 person .1 middle", "person"),
+    "speakers-divided": ("A boat.|Boats in a bay.", "boat .1 middle, boat .08 left", "boat"),
     # size
     "tiny": ("A kite in the sky.|A kite flies.", "kite .002 top", "too_small"),
     "tiny-beside-large": ("A bird on a bench.|A bird.", "bird .005 middle, bench .3 middle", "too_small"),
@@ -152,11 +164,13 @@ def test_score_by_hand():
     ],
 )
 def test_limits_are_allowed_themselves(count, area, expected):
-    assert reasons("A dog.", f"{count} dog {area} middle") == {"dog": expected}
+    assert reasons("Dogs.", f"{count} dog {area} middle") == {"dog": expected}
 
 
 def test_options_change_what_they_say():
-    assert reasons("A dog.", "5 dog .05 middle", most_instances=5) == {"dog": "key"}
+    assert reasons("Dogs.", "5 dog .05 middle", most_instances=5) == {"dog": "key"}
+    assert reasons("A dog.", "2 dog .1 middle", instances="union") == {"dog": "key"}
+    assert reasons("A dog.", "2 dog .1 middle", smallest_size_ratio=1.0) == {"dog": "key"}
     assert reasons("A dog.", "dog .01 middle", smallest_area_share=0.01) == {"dog": "key"}
     assert reasons("A dog.", "dog .9 middle", largest_area_share=1.0) == {"dog": "key"}
     assert reasons("A dog.|It.|It.|It.", "dog .2 middle", smallest_score=0.2) == {"dog": "key"}
@@ -164,6 +178,17 @@ def test_options_change_what_they_say():
     assert reasons(*two) == {"dog": "key", "cat": "key"}
     assert reasons(*two, most_key_objects=1) == {"dog": "key", "cat": "outranked"}
     assert reasons(*two, most_key_objects=1, smallest_lead=0.5) == {"dog": "no_lead", "cat": "no_lead"}
+
+
+def test_which_instances_are_the_key_object():
+    def ids(captions, things, **options):
+        decision = decide_picture(picture(captions, things), FINDER, rule=KeyObjectRule(**options))
+        return [evidence.instance_ids for evidence in decision.key_objects]
+
+    things = "person .15 middle, 2 person .02 left"
+    assert ids("A skater jumps.", things) == [("person-1",)]
+    assert ids("A skater jumps.", things, instances="union") == [("person-1", "person-2", "person-3")]
+    assert ids("People jump.", things) == [("person-1", "person-2", "person-3")]
 
 
 def test_single_takes_the_largest_instance_alone():
@@ -229,6 +254,7 @@ def test_blank_captions_do_not_count():
         pytest.param({"smallest_score": 2.0}, r"shares in \[0, 1\]", id="score"),
         pytest.param({"most_instances": 0}, "at least 1", id="no-instance"),
         pytest.param({"most_key_objects": 0}, "at least 1", id="no-key-object"),
+        pytest.param({"smallest_size_ratio": 0.5}, "expected at least 1", id="ratio-below-1"),
     ],
 )
 def test_bad_options(options, message):

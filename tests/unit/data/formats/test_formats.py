@@ -87,3 +87,28 @@ def test_reading_needs_no_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("make", [coco_folder, jsonl_folder], ids=["coco", "jsonl"])
+def test_pictures_may_lie_in_another_folder(tmp_path, make):
+    root, elsewhere = make(tmp_path / "data"), tmp_path / "elsewhere"
+    here = root / "images" if (root / "images").is_dir() else root
+    elsewhere.mkdir()
+    for path in here.glob("*.png"):
+        path.rename(elsewhere / path.name)
+    dataset = read_dataset(root, images=elsewhere)
+    assert {sample.image_path.parent for sample in dataset} == {elsewhere.resolve()}
+    with pytest.raises(DataFormatError, match="Folder not found"):
+        read_dataset(root, images=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("make", [coco_folder, jsonl_folder], ids=["coco", "jsonl"])
+def test_names_may_not_leave_the_other_folder_either(tmp_path, make):
+    root, elsewhere = make(tmp_path / "data"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    here = root / "images" if (root / "images").is_dir() else root
+    for path in here.glob("*.png"):
+        (elsewhere / path.name).symlink_to(path)
+    with pytest.raises(DataFormatError, match="faults") as caught:
+        read_dataset(root, images=elsewhere)
+    assert all("goes through a link" in fault for fault in caught.value.faults)

@@ -1,0 +1,145 @@
+"""Count what is in a built data set, from its tables alone; nothing is opened but these and no line is kept."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headimpact.core.errors import DataFormatError
+from headimpact.data.build.tables import DECISIONS_FILE, QUESTIONS_FILE
+from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
+
+AREA_STEP = 0.05
+"""Width of the steps in which area shares are counted."""
+
+
+@dataclass(frozen=True)
+class DatasetStatistics:
+    """Counts of a data set; every mapping is from a name to a number of pictures unless it says otherwise.
+
+    Attributes:
+        pictures: Pictures in it.
+        decided: Pictures that were looked at; 0 where no decisions are kept.
+        reasons: What became of these, by reason.
+        splits: By split; "(none)" for those without.
+        categories: Category to the key objects of it.
+        area_steps: By the share that the key objects cover, in steps of `AREA_STEP` from 0.
+        key_objects: Number of key objects to pictures.
+        captions: Captions in all.
+        words: Words of all captions.
+        questions: Kind and answer, with a blank between, to questions.
+        licences: By licence; "(unknown)" for those without.
+        info: What the data set says of itself.
+    """
+
+    pictures: int
+    decided: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    splits: Mapping[str, int] = field(default_factory=dict)
+    categories: Mapping[str, int] = field(default_factory=dict)
+    area_steps: Mapping[int, int] = field(default_factory=dict)
+    key_objects: Mapping[int, int] = field(default_factory=dict)
+    captions: int = 0
+    words: int = 0
+    questions: Mapping[str, int] = field(default_factory=dict)
+    licences: Mapping[str, int] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+def collect_statistics(folder: Path) -> DatasetStatistics:
+    """Count what is in a data set.
+
+    Args:
+        folder: A folder with `metadata.jsonl`; decisions and questions are counted where they are there.
+
+    Returns:
+        The counts, largest first where order means nothing.
+
+    Raises:
+        DataFormatError: If there is no `metadata.jsonl`, or a line of a table cannot be read.
+    """
+    if not (folder / METADATA_FILE).is_file():
+        raise DataFormatError(
+            f"No data set in our own format: {folder} has no {METADATA_FILE}. Pass a folder written by "
+            "`headimpact dataset build`."
+        )
+    counts: dict[str, Counter[Any]] = {
+        name: Counter()
+        for name in ("reasons", "splits", "categories", "area_steps", "key_objects", "questions", "licences")
+    }
+    pictures = captions = words = 0
+    for line in read_lines(folder / METADATA_FILE):
+        pictures += 1
+        texts = _texts(line)
+        captions, words = captions + len(texts), words + sum(len(text.split()) for text in texts)
+        counts["splits"][line.get("split") or "(none)"] += 1
+        counts["licences"][line.get("licence") or "(unknown)"] += 1
+        blocks = line.get("key_objects") or [line]
+        counts["key_objects"][len(blocks)] += 1
+        counts["categories"].update(str(block.get("category", "(none)")) for block in blocks)
+        if isinstance(line.get("area_share"), int | float):
+            counts["area_steps"][int(line["area_share"] / AREA_STEP + 1e-9)] += 1
+    for line in read_lines(folder / DECISIONS_FILE):
+        counts["reasons"][str(line.get("reason"))] += 1
+    for line in read_lines(folder / QUESTIONS_FILE):
+        counts["questions"][
+            f"{line.get('kind')} {line.get('answer') if line.get('kind') != 'which' else '(name)'}"
+        ] += 1
+    info = next(iter(read_lines(folder / INFO_FILE, whole=True)), {})
+    return DatasetStatistics(
+        pictures=pictures,
+        decided=sum(counts["reasons"].values()),
+        captions=captions,
+        words=words,
+        info=info,
+        **{
+            name: dict(sorted(found.items()) if name in {"area_steps", "key_objects"} else found.most_common())
+            for name, found in counts.items()
+        },
+    )
+
+
+def read_lines(path: Path, *, whole: bool = False) -> Iterator[dict[str, Any]]:
+    """Read the JSON objects of a table, line by line, or of a file that holds one.
+
+    Args:
+        path: The file; one that is missing holds none.
+        whole: Whether the file as a whole is one object.
+
+    Yields:
+        The objects.
+
+    Raises:
+        DataFormatError: If a line is no JSON object; the message names it.
+    """
+    if not path.is_file():
+        return
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, text in enumerate([file.read()] if whole else file, start=1):  # noqa: B007 - named below
+                if text.strip():
+                    yield _read_object(text)
+    except (OSError, UnicodeDecodeError, DataFormatError) as error:
+        raise DataFormatError(f"Broken table: {path.name} line {number}: {error} Mend the line.") from error
+
+
+def _read_object(text: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        DataFormatError: If the text is none.
+    """
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise DataFormatError(f"{error}; expected a JSON object.") from error
+
+
+def _texts(line: Mapping[str, Any]) -> list[str]:
+    """Give the captions of a line."""
+    texts = line.get("captions") or line.get("text") or []
+    return [texts] if isinstance(texts, str) else [text for text in texts if isinstance(text, str)]

@@ -1,0 +1,91 @@
+"""The columns of a data set in the hub's formats, as Parquet with the pictures inside or as a list beside files.
+
+| column | |
+|---|---|
+| `image` | the picture file as it is |
+| `mask` | union of the key objects' masks, grey, 255 on them |
+| `key_objects` | for each: `category`, `names`, `mask`, and `mask_origin` where models made it |
+| `image_id`, `captions`, `split`, `prompt`, `licence`, `caption_origin` | as in our own format |
+
+A list beside files names them in `file_name` and `mask_file_name`, from which `datasets` makes `image` and `mask`.
+"""
+
+from types import ModuleType
+from typing import Any
+
+from headimpact.core.extras import require_extra
+from headimpact.data.sample import KeyObject, Sample
+
+
+def require_datasets() -> ModuleType:
+    """Import `datasets`, or say how to install it.
+
+    Raises:
+        MissingExtraError: If it is not installed.
+    """
+    return require_extra("datasets", extra="hub", purpose="The hub's format")
+
+
+def hub_features(*, as_files: bool) -> Any:
+    """Give the columns as `datasets.Features`.
+
+    Args:
+        as_files: Whether pictures and masks are files that are named, not values.
+    """
+    library = require_datasets()
+    text, number = library.Value("string"), library.Value("float64")
+    picture = text if as_files else library.Image()
+    image, mask = ("file_name", "mask_file_name") if as_files else ("image", "mask")
+    mask_origin = {
+        "models": library.List(text),
+        "phrase": text,
+        "box": library.List(number),
+        "box_confidence": number,
+        "mask_confidence": number,
+    }
+    key_object = {"category": text, "names": library.List(text), mask: picture, "mask_origin": mask_origin}
+    return library.Features(
+        {
+            "image_id": text,
+            image: picture,
+            mask: picture,
+            "captions": library.List(text),
+            "key_objects": library.List(key_object),
+            "split": text,
+            "prompt": text,
+            "licence": text,
+            "caption_origin": {"model": text, "prompt": text, "is_complete": library.Value("bool")},
+        }
+    )
+
+
+def sample_row(sample: Sample, *, image: Any, union: Any, masks: list[Any], as_files: bool) -> dict[str, Any]:
+    """Write a sample as a row.
+
+    Args:
+        sample: The sample.
+        image: Value of its picture.
+        union: Value of the mask of all its key objects.
+        masks: Value of the mask of each.
+        as_files: As for `hub_features`.
+    """
+    image_key, mask_key = ("file_name", "mask_file_name") if as_files else ("image", "mask")
+    return {
+        "image_id": sample.image_id,
+        image_key: image,
+        mask_key: union,
+        "captions": list(sample.captions),
+        "key_objects": [
+            {**_object_row(one), mask_key: mask} for one, mask in zip(sample.key_objects, masks, strict=True)
+        ],
+        "split": sample.split,
+        "prompt": sample.prompt,
+        "licence": sample.licence,
+        "caption_origin": None if sample.caption_origin is None else sample.caption_origin.as_record(),
+    }
+
+
+def _object_row(one: KeyObject) -> dict[str, Any]:
+    """Write what is known of a key object but its mask."""
+    origin = None if one.origin is None else one.origin.as_record()
+    return {"category": one.category, "names": list(one.names), "mask_origin": origin}
