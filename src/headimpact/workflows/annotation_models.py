@@ -17,7 +17,7 @@ from headimpact.data.masks import RleMask, SizeHW
 from headimpact.data.origins import name_model
 from headimpact.data.pictures import load_upright_rgb, read_picture_facts, unturn_mask
 from headimpact.models.batching import BatchSize, run_in_batches
-from headimpact.models.loading import resolve_device
+from headimpact.models.placement import resolve_device
 from headimpact.workflows.configs import ModelOptions
 from headimpact.workflows.line_parts import Line
 from headimpact.workflows.opening import open_model
