@@ -229,6 +229,20 @@ def test_what_the_protocol_says_of_the_second_task_is_what_came_out():
     assert f"{bottom:.3f} against its {top:.3f}" in page
 
 
+def test_what_the_page_of_data_sets_says_of_the_speed_is_what_the_benchmark_measured():
+    content = json.loads((ROOT / "benchmarks/results/dataset.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs/dataset.md").read_text(encoding="utf-8")
+    ratio = {name: found["median"] for name, found in content["ratio"].items()}
+    memory = f"{ratio['peak_bytes']:.2f} x"
+    assert f"of every object | {ratio['all_pixels_seconds']:.2f} x | {memory} |" in page
+    assert f"of the key ones alone | {ratio['seconds']:.2f} x | {memory} |" in page
+    assert f"{sum(content['file_bytes'].values()) / 1e6:.0f} MB" in page
+    row = content["rows"][0]["pycocotools"]
+    assert f"{row['objects']:,} objects, {row['captions']:,} captions" in page
+    assert f"{content['rows'][0]['build']['decided']:,} pictures" in page
+    assert (content["share"], content["pairs"]) == (1.0, 1)
+
+
 def test_what_the_readme_says_of_the_speed_is_what_the_benchmark_measured():
     content = json.loads((ROOT / "benchmarks/results/scoring.json").read_text(encoding="utf-8"))
     rows = content["rows"]

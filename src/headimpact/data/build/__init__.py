@@ -1,5 +1,7 @@
 """What a data set of key objects is made from: which objects a picture's captions are about, and what is asked.
 
-Comes in: captions and annotated objects of pictures, as plain values. Goes out: decisions with their reasons,
-ordered and cleaned descriptions, closed questions, and splits. Nothing here reads or writes a file.
+The rules (`key_objects`, `mentions`, `descriptions`, `questions`, `stratified_splits`) take captions and annotated
+objects as plain values and give decisions with their reasons, ordered and cleaned descriptions, closed questions, and
+splits; they read and write nothing. Around them: `coco_pictures` and `picture_builder` make one picture, `parts` many
+in processes, `tables` writes the files of a folder, `statistics` counts what is in it, `dropping` takes pictures out.
 """

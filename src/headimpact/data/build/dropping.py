@@ -78,11 +78,14 @@ def drop_pictures(folder: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
     """
     info = next(iter(read_lines(folder / INFO_FILE, whole=True)), {})
     files = _own_files(folder, found, info) if str(info.get("made_by", "")).startswith("headimpact") else []
-    keep: Callable[[Mapping[str, Any]], bool] = lambda line: _own_id(line) not in found  # noqa: E731
-    _rewrite(folder / DECISIONS_FILE, lambda text, line: text if keep(line) else _dropped(line))
-    _rewrite(folder / QUESTIONS_FILE, lambda text, line: text if keep(line) else "")
+
+    def leave_out(text: str, line: Mapping[str, Any]) -> str:
+        return "" if _own_id(line) in found else text
+
+    _rewrite(folder / DECISIONS_FILE, lambda text, line: _dropped(line) if _own_id(line) in found else text)
+    _rewrite(folder / QUESTIONS_FILE, leave_out)
     _rewrite_attribution(folder / ATTRIBUTION_FILE, found)
-    _rewrite(folder / METADATA_FILE, lambda text, line: text if keep(line) else "")
+    _rewrite(folder / METADATA_FILE, leave_out)
     for path in files:
         path.unlink(missing_ok=True)
 
