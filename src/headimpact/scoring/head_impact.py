@@ -158,7 +158,12 @@ def _area_iou(
     last = torch.searchsorted(ascending, -threshold, right=True)
     through = filled.gather(1, last - 1)
     above = torch.where(first > 0, filled.gather(1, (first - 1).clamp(min=0)), 0.0)
-    hits_above, hits_tied = _hits(maps, inside, weights, threshold)
+    hits_above = _hits(torch.gt, maps, inside, weights, threshold)
+    tied_tokens = order.gather(1, first)  # at the cut stands one token alone, but for ties
+    hits_tied = weights[tied_tokens] * inside.T.gather(0, tied_tokens)
+    has_ties = (last - first > 1).any(dim=1)
+    if bool(has_ties.any()):
+        hits_tied[has_ties] = _hits(torch.eq, maps[has_ties], inside, weights, threshold[has_ties])
     places = goal - above
     tied_area = through - above
     expected = hits_above + places * hits_tied / tied_area
@@ -179,15 +184,15 @@ def _area_iou(
 
 
 def _hits(
+    compare: Callable[[Tensor, Tensor], Tensor],
     maps: Float[Tensor, "rows image_tokens"],
     inside: Bool[Tensor, "masks image_tokens"],
     weights: Float[Tensor, " image_tokens"],
     threshold: Float[Tensor, "rows masks"],
-) -> tuple[Float[Tensor, "rows masks"], Float[Tensor, "rows masks"]]:
-    """Sum each mask's area above each head's cut, and at it, a few masks of about the same size at a time."""
+) -> Float[Tensor, "rows masks"]:
+    """Sum each mask's area above each head's cut, or at it, a few masks of about the same size at a time."""
     by_token = maps.T.contiguous()
-    above = torch.empty_like(threshold, dtype=weights.dtype)
-    level = torch.empty_like(above)
+    found = torch.empty_like(threshold, dtype=weights.dtype)
     # A mask's own tokens come first; what fills the row of a smaller mask weighs nothing.
     order = inside.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
     shares = weights[order] * inside.gather(1, order)
@@ -196,11 +201,9 @@ def _hits(
     for start in range(0, len(sizes), _MASKS_AT_ONCE):
         masks = smallest_first[start : start + _MASKS_AT_ONCE]
         own = slice(0, sizes[masks[-1]])
-        values, limits = by_token[order[masks, own]], threshold[:, masks].T[:, None]
-        held = shares[masks, None, own]
-        above[:, masks] = torch.matmul(held, (values > limits).to(weights.dtype))[:, 0].T
-        level[:, masks] = torch.matmul(held, (values == limits).to(weights.dtype))[:, 0].T
-    return above, level
+        hit = compare(by_token[order[masks, own]], threshold[:, masks].T[:, None])
+        found[:, masks] = torch.matmul(shares[masks, None, own], hit.to(weights.dtype))[:, 0].T
+    return found
 
 
 def _region_iou(
