@@ -76,6 +76,14 @@ def test_links_between_documents_lead_somewhere(path):
     assert missing == []
 
 
+def test_the_architecture_names_files_that_are_there():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    there = [f"/{path.relative_to(ROOT)}" for path in (ROOT / "src").rglob("*.py")]
+    named = set(re.findall(r"`([\w/]+\.py)`", text))
+    assert len(named) > 30
+    assert [name for name in sorted(named) if not any(path.endswith(f"/{name}") for path in there)] == []
+
+
 def test_public_names_are_few_documented_and_there():
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
     assert len(headimpact.__all__) <= 15

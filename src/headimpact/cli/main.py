@@ -23,7 +23,7 @@ from headimpact.workflows import configs, dataset_configs, picture_configs
 
 COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
     ("demo",): (configs.ExperimentConfig, "headimpact.workflows.experiment:demo_command"),
-    ("study",): (configs.ExperimentConfig, "headimpact.workflows.experiment:study_command"),
+    ("study",): (configs.StudyConfig, "headimpact.workflows.experiment:study_command"),
     ("dataset", "build", "scenes"): (configs.BuildScenesConfig, "headimpact.workflows.dataset:build_scenes_command"),
     ("dataset", "build", "pictures"): (
         picture_configs.BuildPicturesConfig,
@@ -49,7 +49,9 @@ COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
 }
 """Words of a command to its config and, by name so that `--help` imports no model library, its workflow."""
 
-OUT_OF_MEMORY = "error: out of memory. Use a smaller --batch-size, then --resume."
+OUT_OF_MEMORY = (
+    "error: out of memory. Use a smaller --batch-size and another --out; --resume goes on with the old size only."
+)
 ENDS = {
     "KeyboardInterrupt": "stopped. Run again with --resume to go on.",
     "MemoryError": OUT_OF_MEMORY,
@@ -72,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("headimpact").setLevel(logging.INFO)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # misses, when imported, kernels that nothing here uses
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         command, rest = split_command(words)

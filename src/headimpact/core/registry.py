@@ -62,6 +62,15 @@ def unknown_name_message(kind: str, name: str, known: Iterable[str]) -> str:
         "Unknown score 'head_imapct'. Did you mean 'head_impact'? Known: head_impact, auroc."
     """
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
-    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}."
+    return f"Unknown {kind} {name!r}.{near_names_hint(name, names)} Known: {', '.join(names)}."
+
+
+def near_names_hint(name: str, known: Iterable[str]) -> str:
+    """Ask whether one of the nearest known names was meant; empty where none is near.
+
+    Example:
+        >>> near_names_hint("head_imapct", ["head_impact", "auroc"])
+        " Did you mean 'head_impact'?"
+    """
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""

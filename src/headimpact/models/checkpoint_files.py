@@ -3,10 +3,12 @@
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel
 
 from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
+from headimpact.core.registry import near_names_hint
 
 _EXPECTED = "Expected safetensors files that fit config.json."
 
@@ -27,7 +29,15 @@ def read_config(source: str, revision: str | None) -> PretrainedConfig:
     except OSError as error:
         raise DataFormatError(cannot_load("config.json", source, error)) from error
     except (ValueError, KeyError) as error:
-        raise UnsupportedModelError(cannot_load("config.json", source, error)) from error
+        content, _ = PretrainedConfig.get_config_dict(source, revision=revision or "main")
+        model_type = content.get("model_type")
+        if not isinstance(model_type, str) or model_type in CONFIG_MAPPING:
+            raise UnsupportedModelError(cannot_load("config.json", source, error)) from error
+        raise UnsupportedModelError(
+            f"Unknown model type {model_type!r} in config.json of {source!r}."
+            f"{near_names_hint(model_type, CONFIG_MAPPING)} The installed transformers {transformers.__version__} does "
+            "not know it; if the model is newer, update transformers."
+        ) from error
     return config
 
 

@@ -120,7 +120,7 @@ class HeadScores:
         Raises:
             DataFormatError: If a file is missing or broken, or the two do not belong together.
         """
-        folder = path if path.is_dir() else path.parent
+        folder = path.parent if path.name == JSON_FILE else path
         content = read_json(folder / JSON_FILE, schema=SCHEMA)
         tensors = read_tensors(folder / TENSOR_FILE)
         found = hash_file(folder / TENSOR_FILE)

@@ -301,3 +301,8 @@ class ExperimentConfig(OutputOptions):
     """Smallest difference in the primary metric that would matter."""
     device: str = "auto"
     """Device to run on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig(ExperimentConfig):
+    """The whole job with every set of k layers in place of random draws, as docs/protocol.md has it."""

@@ -69,7 +69,7 @@ def demo_command(config: ExperimentConfig) -> None:
 
 
 def study_command(config: ExperimentConfig) -> None:
-    """Run the full protocol of `docs/protocol.md`: every k-subset of layers, several seeds.
+    """Run the full protocol of `docs/protocol.md`: every k-subset of layers.
 
     Raises:
         HeadImpactError: If an input is wrong or a step fails.

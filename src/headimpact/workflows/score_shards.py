@@ -77,7 +77,7 @@ def _fill_shards(
             samples = _score_block(loaded, pictures, donors, config=config, prompt=prompt, batch_size=batch_size)
             write_shard(folder, index, samples, identity=identity)
             if not bar.n:
-                _announce(time.monotonic() - started, len(pictures), remaining)
+                announce_rest(time.monotonic() - started, len(pictures), remaining, device=str(loaded.device))
             bar.update(len(pictures))
 
 
@@ -173,11 +173,23 @@ def split_samples(samples: Sequence[Sample], size: int) -> list[Sequence[Sample]
     return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
-def _announce(seconds: float, pictures: int, remaining: int) -> None:
-    """Say after the first block how long the rest will take and how much memory is in use."""
+def announce_rest(seconds: float, pictures: int, remaining: int, *, device: str) -> None:
+    """Say after the first block how long the rest will take and how much memory it took, a GPU's where there is one."""
     import resource
 
+    import torch
+
     total = seconds / pictures * (remaining - pictures)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    if total > 20:
-        _LOG.info("about %.0f min more for %d pictures; memory so far %.1f GiB", total / 60, remaining - pictures, peak)
+    if total <= 20:
+        return
+    is_gpu = device.startswith("cuda")
+    peak = (
+        torch.cuda.max_memory_allocated(device) if is_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
+    _LOG.info(
+        "about %.1f min more for %d pictures; memory of the %s so far %.1f GiB",
+        total / 60,
+        remaining - pictures,
+        "GPU" if is_gpu else "process",
+        peak / 2**30,
+    )

@@ -63,8 +63,9 @@ def score_command(config: ScoreConfig) -> None:
 
 def _print_plan(dataset: KeyObjectDataset, config: ScoreConfig, *, prompt: str) -> None:
     """Say what would be scored."""
+    skipped = ", ".join(f"{count} {reason}" for reason, count in dataset.skipped.items()) or "none"
     print_answer(
-        ["dry run, nothing was written", f"pictures: {len(dataset)}", f"prompt: {prompt}"],
+        ["dry run, nothing was written", f"pictures: {len(dataset)}, skipped: {skipped}", f"prompt: {prompt}"],
         {"pictures": len(dataset), "skipped": dataset.skipped, "prompt": prompt},
         as_json=config.json,
     )

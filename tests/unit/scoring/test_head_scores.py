@@ -119,6 +119,13 @@ def test_a_missing_file_is_named(tmp_path):
         HeadScores.read(tmp_path)
 
 
+def test_a_wrong_folder_is_not_taken_for_the_one_above_it(tmp_path):
+    head_scores().write(tmp_path)
+    assert HeadScores.read(tmp_path / "head_scores.json").score == HeadScores.read(tmp_path).score
+    with pytest.raises(DataFormatError, match=r"File not found: .*typo/head_scores.json"):
+        HeadScores.read(tmp_path / "typo")
+
+
 def test_values_of_another_shape_are_refused():
     values = {**head_scores().values, "gap": np.zeros((3, 2), dtype=np.float32)}
     with pytest.raises(DataFormatError, match=r"head values 'gap' have shape \(3, 2\), expected \(2, 3\)"):
