@@ -23,6 +23,25 @@ from tests.tiny_models import TINY_MODELS
 MINIMUM_CORRELATION = 0.95
 
 
+def positions_of_pixel(loaded, batch, index):
+    """Which positions the layout and the order of processed pixels give to one of them; None where they do not say."""
+    layout, shape = batch.layouts[0], batch.inputs["pixel_values"].shape
+    touched = np.zeros(shape)
+    touched.reshape(-1)[index] = 1
+    if loaded.family.pixel_order == "patches":
+        return set(layout.positions[touched.reshape(len(layout), -1).any(axis=1)].tolist())
+    if loaded.family.pixel_order != "tiles":
+        return None
+    found = set()
+    for values, tile in zip(touched.reshape(-1, *shape[-3:]), dict.fromkeys(layout.tile.tolist()), strict=False):
+        own = layout.select(layout.tile == tile)
+        rows, columns = layout.grid_hw[0, tile]
+        height, width = values.shape[1] // rows, values.shape[2] // columns
+        for _, y, x in np.argwhere(values):
+            found |= set(own.positions[(own.grid_row == y // height) & (own.grid_column == x // width)].tolist())
+    return found
+
+
 class TestPositions:
     @pytest.mark.parametrize("side", ["left", "right"])
     def test_found_where_the_model_puts_image_features(self, loaded, name, side, request):
@@ -113,6 +132,10 @@ class TestPlaces:
             flat[index] = kept + 1
             after = image_states(unmixed, batch.inputs)[0]
             flat[index] = kept
-            moved.append(int((after != before).any(dim=-1).sum()))
+            changed = (after != before).any(dim=-1)
+            moved.append(int(changed.sum()))
+            expected = positions_of_pixel(unmixed, batch, index)
+            if expected is not None and TINY_MODELS[name].tokens_per_pixel == 1:
+                assert set(changed.nonzero().flatten().tolist()) <= expected, "another token than the layout says"
         assert max(moved) <= TINY_MODELS[name].tokens_per_pixel
         assert max(moved) > 0, "the check must be able to fail: no pixel moves any token"
