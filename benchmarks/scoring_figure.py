@@ -15,6 +15,7 @@ from markupsafe import Markup
 from headimpact.report.figures.svg import element, text
 
 RESULTS = Path("benchmarks/results/scoring.json")
+FLOAT32 = Path("benchmarks/results/scoring_float32.json")
 PAGE, PICTURE = Path("docs/speed.md"), Path("docs/images/scoring_growth.svg")
 BEGIN, END = "<!-- measured -->\n", "<!-- end -->"
 MIB = 2**20
@@ -26,6 +27,15 @@ _STYLES = {"scoring": "var(--accent)", "eager": "var(--soft)"}
 _RULES = "svg.growth text{font-size:12.5px}svg.growth .head{fill:var(--ink);font-weight:600}"
 
 Point = tuple[float, float]
+
+
+def measured_part(root: Path = Path()) -> str:
+    """Write the part of the page that is made from the benchmark's files."""
+    parts = []
+    for path in (RESULTS, FLOAT32):
+        content = json.loads((root / path).read_text(encoding="utf-8"))
+        parts += [f"In {content['dtype']}:", "", *table_lines(content), ""]
+    return "\n".join(parts)
 
 
 def table_lines(content: dict[str, Any]) -> list[str]:
@@ -68,7 +78,8 @@ def draw(content: dict[str, Any]) -> Markup:
     }
     times = {}
     for model in models:
-        ratios = [(row["image_tokens"], row["times"]["ratio_to"]) for row in rows if row["model"] == model]
+        timed = [row for row in rows if row["model"] == model and row["times"]]
+        ratios = [(row["image_tokens"], row["times"]["ratio_to"]) for row in timed]
         times["scoring", model] = [(tokens, found["backbone"]["median"]) for tokens, found in ratios]
         times["eager", model] = [
             (tokens, found["backbone"]["median"] / found["eager"]["median"]) for tokens, found in ratios
@@ -131,12 +142,11 @@ def _panel(series: dict[tuple[str, str], list[Point]], left: float, title: str, 
 
 
 def main() -> None:
-    """Write the table into the page, and the picture."""
-    content = json.loads(RESULTS.read_text(encoding="utf-8"))
+    """Write the tables into the page, and the picture."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    PAGE.write_text(before + BEGIN + "\n".join(table_lines(content)) + "\n" + END + after, encoding="utf-8")
-    PICTURE.write_text(f"{draw(content)}\n", encoding="utf-8")
+    PAGE.write_text(before + BEGIN + measured_part() + END + after, encoding="utf-8")
+    PICTURE.write_text(f"{draw(json.loads(RESULTS.read_text(encoding='utf-8')))}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ def comparison_verdict(table: ComparisonTable) -> Verdict:
         return Verdict(NO_ANSWER, table.notes)
     evidence = table.verdict.evidence
     sentence = _plain(table.verdict.answer, evidence, margin=table.margin, layers=_top_layers(table))
-    needed = _needed(table)
-    return Verdict(sentence, tuple(text for text in (needed, *table.notes) if text))
+    limits = (_of_the_same_depth(table), _needed(table), *table.notes)
+    return Verdict(sentence, tuple(text for text in limits if text))
 
 
 def score_verdict(summary: str, *, has_twin: bool) -> Verdict:
@@ -56,6 +56,19 @@ def _plain(answer: str, evidence: Evidence, *, margin: float, layers: str) -> st
     if answer == VALUE.neither:
         return f"No measurable benefit: {gives}. A difference of {wording.number(margin)} would most likely have shown."
     return f"Undecided: {gives}, {apart} that these runs cannot tell from luck."
+
+
+def _of_the_same_depth(table: ComparisonTable) -> str:
+    """Say how the choice does against layers of its own depth, which is where depth alone could be the reason."""
+    verdict = table.depth_matched_verdict
+    if verdict is None:
+        return ""
+    difference = verdict.evidence.difference
+    ends = wording.interval(difference.low, difference.high, sign=True)
+    draws = wording.plural(verdict.evidence.draws, "draw")
+    return (
+        f"Against {draws} of layers of the same depth: {verdict.answer}, {wording.signed(difference.value)} ({ends})."
+    )
 
 
 def _top_layers(table: ComparisonTable) -> str:
