@@ -4,27 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from headimpact.scoring import SCORES, WITHOUT_MASK
 from headimpact.scoring.area_enrichment import area_enrichment
 from headimpact.scoring.attention_mass import attention_mass
 from headimpact.scoring.auroc import auroc
 from headimpact.scoring.average_precision import average_precision
 from headimpact.scoring.energy_pointing import energy_pointing
-from headimpact.scoring.head_impact import head_impact
 from headimpact.scoring.pointing_game import pointing_game
 from tests.unit.scoring.plain_scores import PLAIN
 
-SCORED = {
-    score.__name__: score
-    for score in (
-        head_impact,
-        attention_mass,
-        energy_pointing,
-        area_enrichment,
-        pointing_game,
-        auroc,
-        average_precision,
-    )
-}
+SCORED = {name: SCORES.load(name) for name in SCORES if name not in WITHOUT_MASK}
 SHARES = [name for name in SCORED if name != "area_enrichment"]
 SCALE_FREE = [name for name in SCORED if name != "attention_mass"]
 BY_RANK = ["auroc", "average_precision", "pointing_game", "head_impact"]
