@@ -8,6 +8,7 @@ from transformers.utils import is_torchvision_available
 
 from headimpact.embedded.scenes import build_scenes
 from headimpact.models.loading import load_model
+from headimpact.scoring import SCORES
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.selection.strategies import select_layers
 from headimpact.tuning.lora import attached_lora, build_lora_config, count_parameters
@@ -59,14 +60,15 @@ def test_score_runs_from_files_to_files(name, loaded, tiny_checkpoint, tmp_path)
     build_scenes(tmp_path / "data", task="describe", counts={"calibration": 6}, seed=0)
     config = ScoreConfig(
         model=str(tiny_checkpoint(name)), data=tmp_path / "data", out=tmp_path / "run", batch_size=3, draws=200,
-        bootstrap=20, donors=2, examples=1,
+        bootstrap=20, donors=2, examples=1, scores="all",
     )  # fmt: skip
     score_command(config)
     scores = HeadScores.read(tmp_path / "run")
     assert scores.counts["used"] == 6
-    values = scores.values["head_impact"]
-    assert values.shape == (scores.architecture.num_layers, scores.architecture.num_heads)
     layers = list(loaded.family.attention_modules(loaded.model))
-    assert np.isfinite(values[layers]).any()
-    others = [layer for layer in range(len(values)) if layer not in layers]
-    assert np.isnan(values[others]).all()
+    for score in SCORES:
+        values = scores.named(score).values[score]
+        assert values.shape == (scores.architecture.num_layers, scores.architecture.num_heads)
+        assert np.isfinite(values[layers]).any(), score
+        others = [layer for layer in range(len(values)) if layer not in layers]
+        assert np.isnan(values[others]).all(), score

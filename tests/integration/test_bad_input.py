@@ -302,6 +302,10 @@ OPTIONS: Cases = {
     "option without value": (lambda p: ("score", "--model"), "--model"),
     "not a number": (lambda p: p.score(p.root, "--batch-size", "many"), "--batch-size", "many"),
     "unknown score": names("--score", "head_imapct", "head_impact"),
+    "unknown further score": (
+        lambda p: p.score(p.root, "--scores", "auroc,pointing_gaem"),
+        "Unknown score 'pointing_gaem'. Did you mean 'pointing_game'",
+    ),
     "unknown response": names("--response", "referense", "reference"),
     "unknown baseline": names("--baseline", "untraind", "untrained"),
     "unknown rule": names("--binarization", "aera", "area"),
@@ -320,6 +324,10 @@ OPTIONS: Cases = {
     "no beams": (lambda p: p.evaluate("--num-beams", 0), "--num-beams is 0"),
     "no tokens": (lambda p: p.evaluate("--max-new-tokens", 0), "--max-new-tokens is 0"),
     "unknown strategy": (lambda p: p.select("--strategy", "topk"), "Unknown strategy 'topk'. Did you mean 'top-k'"),
+    "a score that the run lacks": (
+        lambda p: p.select("--score", "auroc"),
+        "Unknown score of this run 'auroc'. Known: head_impact. To have it, score again with --scores auroc.",
+    ),
     "k too large": (lambda p: p.select("--k", 4), "Cannot choose 4 layers: 3 are left"),
     "k larger than the layers left": (
         lambda p: p.select("--k", 3, unscored=(0,)),

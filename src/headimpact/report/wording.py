@@ -26,7 +26,7 @@ REASONS: Mapping[str, str] = {
 """Skip reasons in words; others are shown as they are, underscores as spaces."""
 
 
-SCORE_NAMES: Mapping[str, str] = {"head_impact": "Head Impact"}
+SCORE_NAMES: Mapping[str, str] = {"head_impact": "Head Impact", "auroc": "AUROC"}
 """Scores by the name that readers know; a metric says its own title."""
 
 

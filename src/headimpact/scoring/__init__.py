@@ -11,6 +11,21 @@ SCORES = Registry(
     "score",
     {
         "head_impact": "headimpact.scoring.head_impact:head_impact",
+        "attention_mass": "headimpact.scoring.attention_mass:attention_mass",
+        "energy_pointing": "headimpact.scoring.energy_pointing:energy_pointing",
+        "area_enrichment": "headimpact.scoring.area_enrichment:area_enrichment",
+        "pointing_game": "headimpact.scoring.pointing_game:pointing_game",
+        "auroc": "headimpact.scoring.auroc:auroc",
+        "average_precision": "headimpact.scoring.average_precision:average_precision",
+        "image_attention": "headimpact.scoring.image_attention:image_attention",
+        "spatial_entropy": "headimpact.scoring.spatial_entropy:spatial_entropy",
     },
 )
-"""Score name to its kernel; importing the table imports no kernel and no torch."""
+"""Score name to its kernel, higher values first in every choice; importing the table imports no kernel and no torch.
+
+A kernel takes maps, coverage and areas and gives one value per mask and head; one that needs no mask (`WITHOUT_MASK`)
+takes maps and boxes and gives one value per head.
+"""
+
+WITHOUT_MASK = frozenset({"image_attention", "spatial_entropy"})
+"""Scores that look at the map alone: other pictures' masks say nothing about them, so they have no chance level."""

@@ -1,7 +1,5 @@
 """Head Impact: how far the image tokens a head attends to are the key object's."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -9,16 +7,13 @@ from torch import Tensor
 from headimpact.core.errors import UnknownNameError
 from headimpact.core.registry import unknown_name_message
 from headimpact.scoring.binarization import above_mean, above_otsu, above_quantile
-from headimpact.scoring.key_tokens import key_tokens, token_weights
+from headimpact.scoring.key_tokens import key_tokens
+from headimpact.scoring.mask_groups import masks_by_size
 from headimpact.scoring.ties import expected_tied_iou
+from headimpact.scoring.views import ScoreRows, ViewTokens, average_views
 
 RULES = ("area", "mean", "quantile", "otsu", "soft")
 """Ways to turn attention into a predicted region; `area` is the default."""
-
-BLOCK_CELLS = 2**21
-
-_MASKS_AT_ONCE = 8
-"""Masks compared in one go: fewer calls, which a GPU waits for, against idle room in the rows of the smaller ones."""
 
 
 def head_impact(
@@ -70,25 +65,14 @@ def head_impact(
     """
     if rule not in RULES:
         raise UnknownNameError(unknown_name_message("binarisation rule", rule, RULES))
-    labels = torch.zeros_like(areas, dtype=torch.long) if views is None else views
-    weights = token_weights(areas)
-    rows = maps.flatten(0, 1)
-    total = torch.zeros(coverage.shape[0], rows.shape[0], dtype=weights.dtype, device=maps.device)
-    seen = torch.zeros(coverage.shape[0], dtype=weights.dtype, device=maps.device)
-    for label in sorted(set(labels[weights > 0].tolist())):
-        chosen = ((weights > 0) & (labels == label)).nonzero()[:, 0]
-        found = key_tokens(coverage[:, chosen], areas[chosen])
-        usable = torch.tensor([reason is None for reason in found.skipped], device=maps.device)
-        kept = usable.nonzero()[:, 0]
-        iou = _view_iou(
-            rows[:, chosen], found.inside[kept], coverage[kept][:, chosen], areas[chosen], (rule, k, quantile)
-        )
-        share = areas[chosen].to(weights.dtype).sum()
-        total[kept] += share * iou
-        seen[kept] += share
-    scores = torch.where(seen[:, None] > 0, total / seen[:, None].clamp(min=1e-300), torch.nan)
-    scores[:, rows.isnan().any(dim=1)] = torch.nan
-    return scores.to(torch.float32).reshape(coverage.shape[0], *maps.shape[:2])
+    score_rows: dict[str, ScoreRows] = {
+        "area": lambda rows, tokens: _area_iou(rows, tokens.inside, tokens.weights),
+        "soft": lambda rows, tokens: _soft_iou(rows, tokens.coverage, tokens.weights),
+        "mean": lambda rows, tokens: _region_iou(above_mean(rows, tokens.weights, k=k), tokens),
+        "quantile": lambda rows, tokens: _region_iou(above_quantile(rows, tokens.weights, quantile=quantile), tokens),
+        "otsu": lambda rows, tokens: _region_iou(above_otsu(rows, tokens.weights), tokens),
+    }
+    return average_views(maps, coverage, areas, views, score_rows[rule])
 
 
 def skip_reasons(
@@ -114,31 +98,6 @@ def skip_reasons(
         for label in sorted(set(views[areas > 0].tolist()))
     ]
     return tuple(None if None in reasons else reasons[0] for reasons in zip(*per_view, strict=True))
-
-
-def _view_iou(
-    rows: Float[Tensor, "rows image_tokens"],
-    inside: Bool[Tensor, "masks image_tokens"],
-    coverage: Float[Tensor, "masks image_tokens"],
-    areas: Float[Tensor, " image_tokens"],
-    options: tuple[str, float, float],
-) -> Float[Tensor, "masks rows"]:
-    """Score one view in blocks of heads, so that memory stays bounded."""
-    rule, k, quantile = options
-    score_block: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-        "area": lambda maps, weights: _area_iou(maps, inside, weights),
-        "soft": lambda maps, weights: _soft_iou(maps, coverage, weights),
-        "mean": lambda maps, weights: _region_iou(above_mean(maps, weights, k=k), inside, weights),
-        "quantile": lambda maps, weights: _region_iou(
-            above_quantile(maps, weights, quantile=quantile), inside, weights
-        ),
-        "otsu": lambda maps, weights: _region_iou(above_otsu(maps, weights), inside, weights),
-    }
-    weights = token_weights(areas)
-    block = max(1, BLOCK_CELLS // max(rows.shape[1] * _MASKS_AT_ONCE, inside.shape[0], 1))
-    finite = rows.float().nan_to_num(nan=0.0)
-    blocks = [finite[start : start + block] for start in range(0, rows.shape[0], block)]
-    return torch.cat([score_block[rule](maps, weights) for maps in blocks]).T
 
 
 def _area_iou(
@@ -193,29 +152,17 @@ def _hits(
     """Sum each mask's area above each head's cut, or at it, a few masks of about the same size at a time."""
     by_token = maps.T.contiguous()
     found = torch.empty_like(threshold, dtype=weights.dtype)
-    # A mask's own tokens come first; what fills the row of a smaller mask weighs nothing.
-    order = inside.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
-    shares = weights[order] * inside.gather(1, order)
-    sizes = inside.sum(dim=1).tolist()
-    smallest_first = sorted(range(len(sizes)), key=sizes.__getitem__)
-    for start in range(0, len(sizes), _MASKS_AT_ONCE):
-        masks = smallest_first[start : start + _MASKS_AT_ONCE]
-        own = slice(0, sizes[masks[-1]])
-        hit = compare(by_token[order[masks, own]], threshold[:, masks].T[:, None])
-        found[:, masks] = torch.matmul(shares[masks, None, own], hit.to(weights.dtype))[:, 0].T
+    for masks, tokens, held in masks_by_size(inside, weights):
+        hit = compare(by_token[tokens], threshold[:, masks].T[:, None])
+        found[:, masks] = torch.matmul(held[:, None], hit.to(weights.dtype))[:, 0].T
     return found
 
 
-def _region_iou(
-    region: Bool[Tensor, "rows image_tokens"],
-    inside: Bool[Tensor, "masks image_tokens"],
-    weights: Float[Tensor, " image_tokens"],
-) -> Float[Tensor, "rows masks"]:
+def _region_iou(region: Bool[Tensor, "rows image_tokens"], tokens: ViewTokens) -> Float[Tensor, "rows masks"]:
     """Score regions that do not depend on the mask."""
-    predicted = region.to(weights.dtype) * weights
-    covered = predicted @ inside.to(weights.dtype).T
-    sizes = inside.to(weights.dtype) @ weights
-    return covered / (predicted.sum(dim=1)[:, None] + sizes - covered)
+    predicted = region.to(tokens.weights.dtype) * tokens.weights
+    covered = tokens.sum_inside(predicted)
+    return covered / (predicted.sum(dim=1)[:, None] + tokens.sizes - covered)
 
 
 def _soft_iou(

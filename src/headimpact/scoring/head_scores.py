@@ -10,8 +10,9 @@ import numpy as np
 
 from headimpact.core.architecture import ArchitectureSummary
 from headimpact.core.artifacts import read_json, read_tensors, write_json, write_tensors
-from headimpact.core.errors import DataFormatError
+from headimpact.core.errors import DataFormatError, UnknownNameError
 from headimpact.core.provenance import hash_file
+from headimpact.core.registry import unknown_name_message
 
 SCHEMA = "head_scores/1"
 JSON_FILE = "head_scores.json"
@@ -41,6 +42,7 @@ class HeadScores:
         held_out: Best head of one half of the pictures, reported on the other, both ways round.
         image_hashes: Hash of each scored picture's id, sorted, so that tests on them can be refused.
         baseline: Scores of the untrained twin.
+        others: Further scores from the same forward passes, by name; they have no others of their own.
         file_hash: Hash of the tensor file these were read from; None before.
     """
 
@@ -57,6 +59,7 @@ class HeadScores:
     held_out: tuple[Mapping[str, Any], ...] = ()
     image_hashes: tuple[str, ...] = ()
     baseline: "HeadScores | None" = None
+    others: Mapping[str, "HeadScores"] = dataclasses.field(default_factory=dict)
     file_hash: str | None = None
 
     def __post_init__(self) -> None:
@@ -75,6 +78,43 @@ class HeadScores:
                         "Score the model again with this version."
                     )
 
+    def named(self, score: str) -> "HeadScores":
+        """Give one of the run's scores.
+
+        Args:
+            score: Its name, as in `SCORES`.
+
+        Returns:
+            That score alone, with the hash of the run's file.
+
+        Raises:
+            UnknownNameError: If the run has no such score.
+        """
+        if score == self.score:
+            return dataclasses.replace(self, others={})
+        if score not in self.others:
+            known = unknown_name_message("score of this run", score, (self.score, *self.others))
+            raise UnknownNameError(f"{known} To have it, score again with --scores {score}.")
+        return dataclasses.replace(self.others[score], file_hash=self.file_hash)
+
+    def with_baseline(self, twin: "HeadScores") -> "HeadScores":
+        """Put the untrained twin's scores beside these, each beside its own.
+
+        Args:
+            twin: Scores of the twin, of the same names.
+        """
+        others = {name: other.with_baseline(twin.others[name]) for name, other in self.others.items()}
+        return dataclasses.replace(self, baseline=dataclasses.replace(twin, others={}), others=others)
+
+    def with_warnings(self, warnings: tuple[str, ...]) -> "HeadScores":
+        """Add sentences that belong beside the numbers of every score.
+
+        Args:
+            warnings: The sentences.
+        """
+        others = {name: other.with_warnings(warnings) for name, other in self.others.items()}
+        return dataclasses.replace(self, warnings=(*self.warnings, *warnings), others=others)
+
     def with_skipped(self, skipped: Mapping[str, int]) -> "HeadScores":
         """Add samples that were left out before scoring.
 
@@ -82,12 +122,13 @@ class HeadScores:
             skipped: Reason to number, as a data set counts them.
 
         Returns:
-            The same scores with both counts, by reason.
+            The same scores, others included, with both counts, by reason.
         """
+        others = {name: other.with_skipped(skipped) for name, other in self.others.items()}
         counts = dict(self.counts["skipped"])
         for reason, number in skipped.items():
             counts[reason] = counts.get(reason, 0) + number
-        return dataclasses.replace(self, counts={**self.counts, "skipped": dict(sorted(counts.items()))})
+        return dataclasses.replace(self, counts={**self.counts, "skipped": dict(sorted(counts.items()))}, others=others)
 
     def write(self, folder: Path) -> None:
         """Write `head_scores.safetensors` and, last, `head_scores.json`.
@@ -98,13 +139,13 @@ class HeadScores:
         Raises:
             RunFailedError: If the file system refuses.
         """
-        tensors = _named_tensors(self)
-        if self.baseline is not None:
-            named = _named_tensors(self.baseline).items()
-            tensors |= {f"{BASELINE_PREFIX}{name}": values for name, values in named}
+        tensors = _tensors_with_twin(self)
+        for name, other in self.others.items():
+            tensors |= {_tensor_of(name, tensor): values for tensor, values in _tensors_with_twin(other).items()}
         write_tensors(folder / TENSOR_FILE, tensors)
-        content = {"tensors": hash_file(folder / TENSOR_FILE), **_record(self)}
-        content["untrained"] = None if self.baseline is None else _record(self.baseline)
+        content = {"tensors": hash_file(folder / TENSOR_FILE), **_record_with_twin(self)}
+        if self.others:
+            content["others"] = {name: _record_with_twin(other) for name, other in self.others.items()}
         write_json(folder / JSON_FILE, content, schema=SCHEMA)
 
     @classmethod
@@ -130,17 +171,57 @@ class HeadScores:
                 f"{content.get('tensors')}. Score again with --overwrite, or copy both files of one run."
             )
         try:
-            untrained = content.get("untrained")
-            prefixed = {name.removeprefix(BASELINE_PREFIX): tensors[name] for name in tensors if _is_baseline(name)}
-            return cls(
-                **_fields(content, {name: tensors[name] for name in tensors if not _is_baseline(name)}),
-                baseline=None if untrained is None else cls(**_fields(untrained, prefixed)),
-                file_hash=found,
-            )
+            others = {}
+            for name, record in content.get("others", {}).items():
+                own = {tensor: tensors.pop(_tensor_of(name, tensor)) for tensor in _tensor_names(record)}
+                others[name] = _scores_with_twin(record, own)
+            return dataclasses.replace(_scores_with_twin(content, tensors), others=others, file_hash=found)
         except (KeyError, TypeError, AttributeError) as error:
             raise DataFormatError(
                 f"Broken file {folder / JSON_FILE}: {error!r}. Expected a {SCHEMA} file; score the model again."
             ) from error
+
+
+def _tensor_of(score: str, tensor: str) -> str:
+    """Name another score's tensor in the file: its values by its own name, what stands beside them after that name.
+
+    Example:
+        >>> [_tensor_of("auroc", name) for name in ("auroc", "gap", "layer_auroc", "untrained_layer_gap")]
+        ['auroc', 'auroc_gap', 'layer_auroc', 'untrained_layer_auroc_gap']
+    """
+    statistic = tensor.removeprefix(BASELINE_PREFIX).removeprefix(LAYER_PREFIX)
+    prefix = tensor.removesuffix(statistic)
+    return tensor if statistic == score else f"{prefix}{score}_{statistic}"
+
+
+def _tensor_names(record: Mapping[str, Any]) -> list[str]:
+    """List the tensors that a score with this record has."""
+    models = ("",) if record["untrained"] is None else ("", BASELINE_PREFIX)
+    names = (record["score"], *STATISTICS)
+    return [f"{model}{kind}{name}" for model in models for kind in ("", LAYER_PREFIX) for name in names]
+
+
+def _tensors_with_twin(scores: HeadScores) -> dict[str, np.ndarray]:
+    """Name all arrays of a score, its untrained twin's included."""
+    tensors = _named_tensors(scores)
+    if scores.baseline is not None:
+        tensors |= {f"{BASELINE_PREFIX}{name}": values for name, values in _named_tensors(scores.baseline).items()}
+    return tensors
+
+
+def _record_with_twin(scores: HeadScores) -> dict[str, Any]:
+    """Give everything but the arrays of a score, its untrained twin's included."""
+    return {**_record(scores), "untrained": None if scores.baseline is None else _record(scores.baseline)}
+
+
+def _scores_with_twin(record: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> HeadScores:
+    """Turn a record and its arrays back into a score and its untrained twin."""
+    untrained = record.get("untrained")
+    prefixed = {name.removeprefix(BASELINE_PREFIX): tensors[name] for name in tensors if _is_baseline(name)}
+    return HeadScores(
+        **_fields(record, {name: tensors[name] for name in tensors if not _is_baseline(name)}),
+        baseline=None if untrained is None else HeadScores(**_fields(untrained, prefixed)),
+    )
 
 
 def _named_tensors(scores: HeadScores) -> dict[str, np.ndarray]:

@@ -19,8 +19,6 @@ from headimpact.scoring.held_out import best_heads_held_out
 from headimpact.scoring.sample_scores import SampleScores
 from headimpact.scoring.swap_tables import build_swap_tables
 
-SCORE = "head_impact"
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Columns:
@@ -73,7 +71,8 @@ def build_head_scores(
         draws: Null draws; `default_draws` if left out.
         bootstrap: Resamples of pictures behind the intervals.
         seed: Seed of draws, resamples and halves.
-        options: How the per-picture scores came about, to be written beside the numbers.
+        options: How the per-picture scores came about, to be written beside the numbers; `score` says what they
+            are called, `head_impact` if left out.
         provenance: Where they come from, likewise.
 
     Returns:
@@ -87,6 +86,7 @@ def build_head_scores(
     Source: chance level of the scores page (`docs/method.md`); `chance.py`, `gaps.py`.
     """
     shape = (architecture.num_layers, architecture.num_heads)
+    score = str((options or {}).get("score", "head_impact"))
     check_layer_rule(layer_aggregation, heads=shape[1])
     _check_samples(samples, shape)
     columns = _Columns(shape=shape, blind=blind_heads(samples.sees_image), rule=layer_aggregation)
@@ -96,14 +96,14 @@ def build_head_scores(
     tally = tally_null(tables, draws=draws, seed=seed, statistic=columns.with_layers)
     observed = observed_means(tables)
     spread = resampled_gaps(gaps.gap, resamples=bootstrap, seed=seed)
-    flat = _column_statistics(observed, gaps, tally, spread)
+    flat = _column_statistics(score, observed, gaps, tally, spread)
     used = len(samples.image_ids)
     baselines = range(columns.heads, columns.heads + len(samples.baseline_names))
     named = dict(zip(samples.baseline_names, baselines, strict=True))
     return HeadScores(
-        score=SCORE,
-        values=_with_rates({name: columns.by_head(values) for name, values in flat.items()}),
-        layer_values=_with_rates(_layer_statistics(columns, flat, tally, spread)),
+        score=score,
+        values=_with_rates(score, {name: columns.by_head(values) for name, values in flat.items()}),
+        layer_values=_with_rates(score, _layer_statistics(score, columns, flat, tally, spread)),
         counts={
             "used": used,
             "skipped": dict(sorted(Counter(samples.skipped.values()).items())),
@@ -125,7 +125,9 @@ def build_head_scores(
             name: {statistic: float(values[column]) for statistic, values in flat.items()}
             for name, column in named.items()
         },
-        held_out=best_heads_held_out(_seeing(gaps, columns), num_heads=shape[1], resamples=bootstrap, seed=seed),
+        held_out=best_heads_held_out(
+            _seeing(gaps, columns), score=score, num_heads=shape[1], resamples=bootstrap, seed=seed
+        ),
         image_hashes=tuple(sorted(hash_texts([image_id]) for image_id in samples.image_ids)),
     )
 
@@ -150,6 +152,7 @@ def _check_samples(samples: SampleScores, shape: tuple[int, int]) -> None:
 
 
 def _column_statistics(
+    score: str,
     observed: Float[np.ndarray, " columns"],
     gaps: PictureGaps,
     tally: NullTally,
@@ -159,7 +162,7 @@ def _column_statistics(
     low, high = interval(spread)
     count = len(observed)
     return {
-        SCORE: observed,
+        score: observed,
         "null_mean": nan_mean(gaps.chance),
         "gap": nan_mean(gaps.gap),
         "gap_low": low,
@@ -170,22 +173,23 @@ def _column_statistics(
 
 
 def _layer_statistics(
+    score: str,
     columns: _Columns,
     flat: Mapping[str, Float[np.ndarray, " columns"]],
     tally: NullTally,
     spread: Float[np.ndarray, "resamples columns"],
 ) -> dict[str, Float[np.ndarray, " layers"]]:
     """Give the same of every layer; its chance level is that of the heads put together in the same way."""
-    first = len(flat[SCORE])
-    score = columns.by_layer(flat[SCORE])
+    first = len(flat[score])
+    observed = columns.by_layer(flat[score])
     is_linear = columns.rule == "mean"
-    chance = columns.by_layer(flat["null_mean"]) if is_linear else score - tally.excess()[first:]
-    moved = columns.by_layer(flat[SCORE] + spread - flat["gap"]) - chance
+    chance = columns.by_layer(flat["null_mean"]) if is_linear else observed - tally.excess()[first:]
+    moved = columns.by_layer(flat[score] + spread - flat["gap"]) - chance
     low, high = interval(moved)
     return {
-        SCORE: score,
+        score: observed,
         "null_mean": chance,
-        "gap": score - chance,
+        "gap": observed - chance,
         "gap_low": low,
         "gap_high": high,
         "z": tally.z_values()[first:],
@@ -193,10 +197,10 @@ def _layer_statistics(
     }
 
 
-def _with_rates(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _with_rates(score: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Add q over all tests of one kind and go to single precision."""
     complete = {**values, "q": false_discovery_rates(values["p"])}
-    return {name: complete[name].astype(np.float32) for name in (SCORE, *STATISTICS)}
+    return {name: complete[name].astype(np.float32) for name in (score, *STATISTICS)}
 
 
 def _seeing(gaps: PictureGaps, columns: _Columns) -> PictureGaps:

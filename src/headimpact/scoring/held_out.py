@@ -10,7 +10,7 @@ from headimpact.scoring.gaps import PictureGaps, interval, resampled_gaps
 
 
 def best_heads_held_out(
-    gaps: PictureGaps, *, num_heads: int, resamples: int = 1000, seed: int = 0
+    gaps: PictureGaps, *, score: str, num_heads: int, resamples: int = 1000, seed: int = 0
 ) -> tuple[dict[str, Any], ...]:
     """Choose the head of highest score on each half and report it on the other.
 
@@ -18,14 +18,15 @@ def best_heads_held_out(
 
     Args:
         gaps: Each picture's scores and gap shares; columns are the heads, layer by layer.
+        score: What the scores are called.
         num_heads: Heads per layer.
         resamples: Bootstrap resamples of the interval.
         seed: Seed of the halves and the resamples.
 
     Returns:
-        Two entries with `layer_idx`, `head_idx`, `chosen_on` and `reported_on` (pictures), the score on both
-        halves (`head_impact_chosen`, `head_impact`), and `gap`, `gap_low`, `gap_high` on the reporting half; empty with
-        fewer than four pictures, or where a half has no head with a score.
+        Two entries with `layer_idx`, `head_idx`, `chosen_on` and `reported_on` (pictures), the score on both halves
+        (`head_impact_chosen` and `head_impact`, where that is the score), and `gap`, `gap_low`, `gap_high` on the
+        reporting half; empty with fewer than four pictures, or where a half has no head with a score.
     """
     images = len(gaps.image_ids)
     order = sorted(range(images), key=lambda place: picture_key(f"half:{seed}:{gaps.image_ids[place]}"))
@@ -34,12 +35,13 @@ def best_heads_held_out(
     if images < 4 or any(np.isnan(nan_mean(own[half])).all() for half in halves):
         return ()
     return tuple(
-        _report(own, shares, chosen, reported, num_heads=num_heads, resamples=resamples, seed=seed)
+        _report(score, own, shares, chosen, reported, num_heads=num_heads, resamples=resamples, seed=seed)
         for chosen, reported in (halves, halves[::-1])
     )
 
 
 def _report(
+    score: str,
     own: np.ndarray,
     shares: np.ndarray,
     chosen: np.ndarray,
@@ -58,8 +60,8 @@ def _report(
         "head_idx": best % num_heads,
         "chosen_on": len(chosen),
         "reported_on": len(reported),
-        "head_impact_chosen": float(scores[best]),
-        "head_impact": float(nan_mean(own[reported][:, best])),
+        f"{score}_chosen": float(scores[best]),
+        score: float(nan_mean(own[reported][:, best])),
         "gap": float(nan_mean(shares[reported][:, best])),
         "gap_low": float(low[0]),
         "gap_high": float(high[0]),

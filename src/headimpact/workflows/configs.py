@@ -83,6 +83,8 @@ class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
     """PEFT adapter folder to put on the model first."""
     score: str = "head_impact"
     """Head score to compute; see `headimpact list scores`."""
+    scores: OptionalText = None
+    """More scores from the same forward pass: `all`, or names with commas between them."""
     binarization: str = "area"
     """How attention becomes a predicted region: area, mean, quantile, otsu or soft."""
     binarization_k: float = 1.0
@@ -123,6 +125,8 @@ class SelectConfig(OutputOptions):
 
     scores: Path
     """Folder written by `headimpact score`."""
+    score: OptionalText = None
+    """Which of the run's scores ranks the layers; the one it was started with (`--score`) if left out."""
     strategy: str = "top-k"
     """How to choose; see `headimpact list strategies`."""
     k: OptionalCount = None

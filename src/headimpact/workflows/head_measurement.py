@@ -1,7 +1,8 @@
-"""Every head's score of a picture, against the picture's own mask and the donors'."""
+"""Every head's scores of a picture, against the picture's own mask and the donors'."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -18,17 +19,22 @@ from headimpact.models.loading import LoadedModel
 from headimpact.models.patch_grid import mask_coverage
 from headimpact.models.prompts import EncodedBatch, encode
 from headimpact.models.shared_prompts import SharedPrompts, encode_shared, shares_prompts
+from headimpact.scoring import SCORES, WITHOUT_MASK
 from headimpact.scoring.donors import DonorPlan, plan_donors
-from headimpact.scoring.head_impact import head_impact, skip_reasons
+from headimpact.scoring.head_impact import skip_reasons
 from headimpact.scoring.sample_scores import PictureScores
 from headimpact.workflows.captured_samples import CapturedSample, run_capture, run_shared_capture
 from headimpact.workflows.measurement_options import MeasurementOptions
+
+ScoredPicture = Mapping[str, PictureScores]
+"""What one picture says about every head, by name of the score."""
 
 _Group = tuple[int, tuple[str, ...]]
 """Which picture, and the responses that go through the model with it."""
 
 BASELINES = ("uniform", "centre")
-"""Maps that need no model: equal attention everywhere, and attention that falls with distance to the middle."""
+"""Maps that need no model: equal attention everywhere, and attention that falls with distance to the middle; both
+spend all of it on the picture."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,7 +82,7 @@ def measure_pictures(
     donors: DonorMasks,
     options: MeasurementOptions,
     batch_size: BatchSize,
-) -> list[PictureScores | str]:
+) -> list[ScoredPicture | str]:
     """Score every head on some pictures against their own masks and the donors'.
 
     Args:
@@ -90,7 +96,7 @@ def measure_pictures(
             picture and prompt where the family allows.
 
     Returns:
-        Per picture, in order, its scores, or the reason why it says nothing.
+        Per picture, in order, its scores by name, or the reason why it says nothing.
     """
     sharing = shares_prompts(loaded) and any(len(texts) > 1 for texts in responses)
     groups = [
@@ -98,7 +104,7 @@ def measure_pictures(
         for place, texts in enumerate(responses)
         for group in ([tuple(texts)] if sharing else [(text,) for text in texts])
     ]
-    gathered: list[list[PictureScores | str]] = [[] for _ in samples]
+    gathered: list[list[ScoredPicture | str]] = [[] for _ in samples]
 
     def prepare(batch: Sequence[_Group]) -> tuple[Sequence[_Group], EncodedBatch | SharedPrompts]:
         images, prompts = [samples[place].load_image() for place, _ in batch], [prompt] * len(batch)
@@ -106,9 +112,9 @@ def measure_pictures(
             return batch, encode_shared(loaded, images, prompts, [texts for _, texts in batch])
         return batch, encode(loaded, images, prompts, [texts[0] for _, texts in batch], padding_side="right")
 
-    def run(prepared: tuple[Sequence[_Group], EncodedBatch | SharedPrompts]) -> list[list[PictureScores | str]]:
+    def run(prepared: tuple[Sequence[_Group], EncodedBatch | SharedPrompts]) -> list[list[ScoredPicture | str]]:
         batch, encoded = prepared
-        found: list[list[PictureScores | str]] = [[] for _ in batch]
+        found: list[list[ScoredPicture | str]] = [[] for _ in batch]
         if isinstance(encoded, SharedPrompts):
             captures: Iterable[list[CapturedSample]] = run_shared_capture(loaded, encoded, options)
         else:
@@ -146,11 +152,11 @@ def check_on_sample(loaded: LoadedModel, sample: Sample, response: str, *, promp
 
 def measure_capture(
     sample: Sample, captured: CapturedSample, donors: DonorMasks, options: MeasurementOptions
-) -> PictureScores | str:
+) -> ScoredPicture | str:
     """Score one response's maps against the picture's own mask and the donors'.
 
     Returns:
-        The scores, or the reason why the picture says nothing.
+        The scores by name, or the reason why the picture says nothing.
     """
     layout = captured.layout
     own = mask_coverage(sample.load_mask()[None], layout.boxes)
@@ -161,21 +167,48 @@ def measure_capture(
     reason = skip_reasons(masks[:1], areas, views=views)[0]
     if reason is not None:
         return reason
+    boxes = torch.from_numpy(np.ascontiguousarray(layout.boxes)).to(device)
+    seen = torch.where(captured.sees_image[..., None], captured.maps, torch.nan)
     maps = torch.cat([captured.maps, _baseline_maps(layout, num_heads=captured.maps.shape[1]).to(device)])
-    scores = head_impact(
-        maps, masks, areas, rule=options.binarization, k=options.k, quantile=options.quantile, views=views
-    )
-    values = scores.cpu().numpy()
+    donor_ids = donors.plan.donors_of(sample.image_id)
+    scored = {}
+    for name in options.scores:
+        kernel = _kernel(name, options)
+        if name in WITHOUT_MASK:
+            scored[name] = _picture_scores(sample, captured, kernel(seen, boxes, views=views)[None], donor_ids=())
+        else:
+            values = kernel(maps, masks, areas, views=views)
+            scored[name] = _picture_scores(sample, captured, values, donor_ids=donor_ids)
+    return scored
+
+
+def _kernel(name: str, options: MeasurementOptions) -> Callable[..., Tensor]:
+    """Find a score's kernel; Head Impact alone has options."""
+    kernel: Callable[..., Tensor] = SCORES.load(name)
+    if name != "head_impact":
+        return kernel
+    return functools.partial(kernel, rule=options.binarization, k=options.k, quantile=options.quantile)
+
+
+def _picture_scores(
+    sample: Sample,
+    captured: CapturedSample,
+    scores: Float[Tensor, "masks layers heads"],
+    *,
+    donor_ids: tuple[str, ...],
+) -> PictureScores:
+    """Bring one score's values to all layers; what follows the captured layers are the baselines'."""
+    values, layers = scores.cpu().numpy(), len(captured.layer_indices)
     sees = captured.sees_image.cpu().numpy()
-    heads = np.where(sees, values[:, : -len(BASELINES)], np.float32(np.nan))
-    heads = captured.on_all_layers(heads, axis=1, fill=np.nan)
+    heads = captured.on_all_layers(np.where(sees, values[:, :layers], np.float32(np.nan)), axis=1, fill=np.nan)
+    baselines = values[:, layers:, 0].T
     return PictureScores(
         image_id=sample.image_id,
         own=heads[0],
         donors=heads[1:],
-        donor_ids=donors.plan.donors_of(sample.image_id),
+        donor_ids=donor_ids,
         sees_image=captured.on_all_layers(sees.astype(np.float32), axis=0, fill=0.0),
-        baselines={name: values[:, place - len(BASELINES), 0] for place, name in enumerate(BASELINES)},
+        baselines=dict(zip(BASELINES, baselines, strict=True)) if len(baselines) else {},
     )
 
 
@@ -183,22 +216,28 @@ def _baseline_maps(layout: ImageTokenLayout, *, num_heads: int) -> Float[Tensor,
     """Make one map per baseline, as if each were a layer whose heads agree."""
     middle = (layout.boxes[:, :2] + layout.boxes[:, 2:]) / 2
     distance = np.sqrt(((middle - 0.5) ** 2).sum(axis=1))
-    maps = np.stack([np.ones(len(layout)), 1.0 - distance])
-    return torch.from_numpy(maps.astype(np.float32))[:, None, :].expand(-1, num_heads, -1)
+    maps = np.stack([np.ones(len(layout)), 1.0 - distance]) * (layout.areas > 0)
+    spent = (maps / maps.sum(axis=1, keepdims=True)).astype(np.float32)
+    return torch.from_numpy(spent)[:, None, :].expand(-1, num_heads, -1)
 
 
-def _average(parts: Sequence[PictureScores | str]) -> PictureScores | str:
+def _average(parts: Sequence[ScoredPicture | str]) -> ScoredPicture | str:
     """Average the responses of one picture; a picture that was skipped was so for every response."""
-    scored = [part for part in parts if isinstance(part, PictureScores)]
+    scored = [part for part in parts if not isinstance(part, str)]
     if len(scored) < 2:
         return parts[0]
+    return {name: _mean_of([part[name] for part in scored]) for name in scored[0]}
+
+
+def _mean_of(parts: Sequence[PictureScores]) -> PictureScores:
+    """Average one score over the responses of a picture."""
 
     def mean(values: Sequence[np.ndarray]) -> np.ndarray:
         return np.asarray(np.mean(values, axis=0, dtype=np.float64), dtype=np.float32)
 
     return dataclasses.replace(
-        scored[0],
-        own=mean([part.own for part in scored]),
-        donors=mean([part.donors for part in scored]),
-        sees_image=mean([part.sees_image for part in scored]),
+        parts[0],
+        own=mean([part.own for part in parts]),
+        donors=mean([part.donors for part in parts]),
+        sees_image=mean([part.sees_image for part in parts]),
     )

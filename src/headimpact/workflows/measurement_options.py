@@ -17,6 +17,7 @@ class MeasurementOptions:
     """How attention becomes a number; every choice that the method leaves open.
 
     Attributes:
+        scores: Names of the scores to compute, as in `SCORES`.
         binarization: Rule that turns attention into a predicted region.
         k: Factor of the rule `mean`.
         quantile: Quantile of the rule `quantile`.
@@ -25,6 +26,7 @@ class MeasurementOptions:
         view: Which tokens count where a picture enters whole and in tiles.
     """
 
+    scores: tuple[str, ...] = ("head_impact",)
     binarization: str = "area"
     k: float = 1.0
     quantile: float = 0.8

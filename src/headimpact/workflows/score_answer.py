@@ -30,6 +30,7 @@ def describe_scores(scores: HeadScores) -> list[str]:
         ),
         *(f"warning: {warning}" for warning in scores.warnings),
         f"layers by score: {' '.join(map(str, rank_layers(scores)))}",
+        *(f"layers by {name}: {' '.join(map(str, layers))}" for name, layers in rank_layers_by_others(scores).items()),
     ]
 
 
@@ -38,3 +39,8 @@ def rank_layers(scores: HeadScores) -> list[int]:
     values: Mapping[str, np.ndarray] = scores.layer_values
     order = np.argsort(-values[scores.score], kind="stable")
     return [int(layer) for layer in order if not np.isnan(values[scores.score][layer])]
+
+
+def rank_layers_by_others(scores: HeadScores) -> dict[str, list[int]]:
+    """List layers in the same way by each further score of the run."""
+    return {name: rank_layers(other) for name, other in scores.others.items()}

@@ -30,7 +30,8 @@ def check_options(config: ScoreConfig) -> None:
         OptionError: If an option cannot be carried out.
         UnknownNameError: If the score is unknown.
     """
-    SCORES[config.score]
+    for name in score_names(config):
+        SCORES[name]
     for kind, value, known in (
         ("--response", config.response, RESPONSES),
         ("--baseline", config.baseline, (*BASELINES, None)),
@@ -50,6 +51,13 @@ def check_options(config: ScoreConfig) -> None:
     measurement_options(config)
 
 
+def score_names(config: ScoreConfig) -> tuple[str, ...]:
+    """List the scores that a run computes, the one it is about first."""
+    further = [name.strip() for name in (config.scores or "").split(",")]
+    listed = [name for part in further if part for name in (SCORES if part == "all" else (part,))]
+    return tuple(dict.fromkeys((config.score, *listed)))
+
+
 def measurement_options(config: ScoreConfig) -> "MeasurementOptions":
     """Unpack a config into what the measurement takes.
 
@@ -59,6 +67,7 @@ def measurement_options(config: ScoreConfig) -> "MeasurementOptions":
     from headimpact.workflows.measurement_options import MeasurementOptions
 
     return MeasurementOptions(
+        scores=score_names(config),
         binarization=config.binarization,
         k=config.binarization_k,
         quantile=config.binarization_quantile,
@@ -69,11 +78,11 @@ def measurement_options(config: ScoreConfig) -> "MeasurementOptions":
 
 
 def shard_identity(
-    loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: ScoreConfig, prompt: str
+    loaded: "LoadedModel", dataset: KeyObjectDataset, *, score: str, config: ScoreConfig, prompt: str
 ) -> dict[str, Any]:
-    """List everything that decides per-picture scores, so that shards of another run are never mixed in."""
+    """List everything that decides one score of every picture, so that shards of another run are never mixed in."""
     return {
-        "score": config.score,
+        "score": score,
         "model": loaded.name,
         "revision": loaded.revision,
         "adapter": None if loaded.adapter is None else str(loaded.adapter),

@@ -1,5 +1,6 @@
 """Fills a scoring run's shards and reduces them: the part that takes hours, stops, goes on and is shared out."""
 
+import dataclasses
 import logging
 import shutil
 import time
@@ -13,11 +14,11 @@ from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.sample import Sample
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.scoring.head_statistics import build_head_scores
-from headimpact.scoring.sample_scores import PictureScores, SampleScores
+from headimpact.scoring.sample_scores import SampleScores
 from headimpact.scoring.shards import missing_shards, read_shards, write_shard
 from headimpact.workflows.configs import ScoreConfig
 from headimpact.workflows.processes import Processes
-from headimpact.workflows.score_options import NO_OPTIONS, measurement_options, shard_identity
+from headimpact.workflows.score_options import NO_OPTIONS, measurement_options, score_names, shard_identity
 
 if TYPE_CHECKING:
     from headimpact.models.batching import BatchSize
@@ -45,16 +46,45 @@ def fill_all_shards(
         models["untrained_samples"] = untrained_twin(loaded, config.seed)
     found = []
     for name, model in models.items():
-        folder, identity = config.out / name, shard_identity(model, dataset, config=config, prompt=prompt)
+        targets = _targets(model, dataset, config=config, prompt=prompt, folder=config.out / name)
         blocks = split_samples(dataset.samples, config.shard_size)
-        missing = missing_shards(folder, len(blocks), identity=identity)
+        missing = sorted({index for target in targets for index in target.missing(len(blocks))})
         processes.wait()  # until all have looked, before any writes
         own = {index: blocks[index] for index in processes.share(missing)}
-        _fill_shards(model, own, donors, config=config, prompt=prompt, folder=folder, identity=identity)
+        _fill_shards(model, own, donors, config=config, prompt=prompt, targets=targets)
         processes.wait()
         if processes.is_main:
-            found.append(_reduce_shards(model, dataset, len(blocks), identity, config=config, folder=folder))
+            first, *others = [_reduce_shards(model, dataset, len(blocks), target, config=config) for target in targets]
+            found.append(dataclasses.replace(first, others={other.score: other for other in others}))
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Target:
+    """Where one score's shards lie, and what decides their numbers."""
+
+    score: str
+    folder: Path
+    identity: Mapping[str, Any]
+
+    def missing(self, count: int) -> list[int]:
+        """List the blocks that are not there yet."""
+        return missing_shards(self.folder, count, identity=self.identity)
+
+
+def _targets(
+    loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: ScoreConfig, prompt: str, folder: Path
+) -> tuple[_Target, ...]:
+    """Give the run's own score the folder itself and every further one a folder in it."""
+    names = score_names(config)
+    return tuple(
+        _Target(
+            score=name,
+            folder=folder if name == names[0] else folder / name,
+            identity=shard_identity(loaded, dataset, score=name, config=config, prompt=prompt),
+        )
+        for name in names
+    )
 
 
 def _fill_shards(
@@ -64,18 +94,18 @@ def _fill_shards(
     *,
     config: ScoreConfig,
     prompt: str,
-    folder: Path,
-    identity: Mapping[str, Any],
+    targets: Sequence[_Target],
 ) -> None:
-    """Score some blocks, each into its shard."""
+    """Score some blocks, each into its shards."""
     from headimpact.models.batching import BatchSize
 
     batch_size = BatchSize(config.batch_size)
     started, remaining = time.monotonic(), sum(map(len, blocks.values()))
-    with tqdm(total=remaining, desc=f"score {folder.name}", unit="picture", leave=False) as bar:
+    with tqdm(total=remaining, desc=f"score {targets[0].folder.name}", unit="picture", leave=False) as bar:
         for index, pictures in blocks.items():
             samples = _score_block(loaded, pictures, donors, config=config, prompt=prompt, batch_size=batch_size)
-            write_shard(folder, index, samples, identity=identity)
+            for target in targets:
+                write_shard(target.folder, index, samples[target.score], identity=target.identity)
             if not bar.n:
                 announce_rest(time.monotonic() - started, len(pictures), remaining, device=str(loaded.device))
             bar.update(len(pictures))
@@ -85,15 +115,15 @@ def _reduce_shards(
     loaded: "LoadedModel",
     dataset: KeyObjectDataset,
     count: int,
-    identity: Mapping[str, Any],
+    target: _Target,
     *,
     config: ScoreConfig,
-    folder: Path,
 ) -> HeadScores:
-    """Reduce all shards of a model to its head scores."""
-    samples = read_shards(folder, count, identity=identity)
+    """Reduce all shards of one score of a model."""
+    identity = target.identity
+    samples = read_shards(target.folder, count, identity=identity)
     if not samples.image_ids:
-        shutil.rmtree(folder)  # nothing in it is worth keeping; the next call says why
+        shutil.rmtree(target.folder)  # nothing in it is worth keeping; the next call says why
     return build_head_scores(
         samples,
         loaded.family.architecture(loaded.config),
@@ -118,8 +148,8 @@ def _score_block(
     config: ScoreConfig,
     prompt: str,
     batch_size: "BatchSize",
-) -> SampleScores:
-    """Score the pictures of one shard."""
+) -> dict[str, SampleScores]:
+    """Score the pictures of one block, by name of the score."""
     from headimpact.workflows.head_measurement import measure_pictures
 
     responses = responses_for(loaded, samples, config=config, prompt=prompt)
@@ -138,11 +168,13 @@ def _score_block(
         if isinstance(found, str):
             skipped[sample.image_id] = found
     sizes = loaded.family.architecture(loaded.config)
-    return SampleScores.from_pictures(
-        [found for found in measured if isinstance(found, PictureScores)],
-        skipped=skipped,
-        shape=(sizes.num_layers, sizes.num_heads),
-    )
+    scored = [found for found in measured if not isinstance(found, str)]
+    return {
+        name: SampleScores.from_pictures(
+            [found[name] for found in scored], skipped=skipped, shape=(sizes.num_layers, sizes.num_heads)
+        )
+        for name in score_names(config)
+    }
 
 
 def responses_for(

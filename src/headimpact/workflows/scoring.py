@@ -18,14 +18,14 @@ from headimpact.workflows.dataset import prompt_for, read_split, write_split
 from headimpact.workflows.opening import check_model, find_adapter, open_model
 from headimpact.workflows.processes import Processes
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
-from headimpact.workflows.score_answer import describe_scores, rank_layers
+from headimpact.workflows.score_answer import describe_scores, rank_layers, rank_layers_by_others
 from headimpact.workflows.score_options import check_options, measurement_options
 from headimpact.workflows.score_shards import fill_all_shards, responses_for
 
 if TYPE_CHECKING:
     from headimpact.models.loading import LoadedModel
 
-WORK = ("*samples/shard_*",)
+WORK = ("*samples/shard_*", "*samples/*/shard_*")
 """Files of a run that are worth keeping when it fails."""
 
 
@@ -78,6 +78,7 @@ def _print_scores(scores: HeadScores, config: ScoreConfig, *, note: str | None =
         {
             "counts": dict(scores.counts),
             "layers_by_score": rank_layers(scores),
+            **({"layers_by": ranked} if (ranked := rank_layers_by_others(scores)) else {}),
             "warnings": list(scores.warnings),
             "out": str(config.out),
         },
@@ -116,10 +117,8 @@ def score_folder(
     capture = check_on_sample(loaded, dataset[0], dataset[0].captions[0], prompt=prompt)
     scores, *twins = fill_all_shards(loaded, dataset, config=config, prompt=prompt, processes=processes or Processes())
     if twins:
-        scores = dataclasses.replace(scores, baseline=twins[0])
-    scores = dataclasses.replace(
-        scores.with_skipped(dataset.skipped), warnings=(*scores.warnings, *text_warnings(loaded, dataset))
-    )
+        scores = scores.with_baseline(twins[0])
+    scores = scores.with_skipped(dataset.skipped).with_warnings(text_warnings(loaded, dataset))
     _keep_examples(loaded, dataset.samples[: config.examples], config=config, prompt=prompt)
     write_split(config.out, dataset, split=config.split)
     checks = {

@@ -22,8 +22,9 @@ def select_command(config: SelectConfig) -> None:
     if find_run(config, done_file=SELECTION_FILE) and not config.dry_run:
         _print_selection(Selection.read(config.out / SELECTION_FILE), config, note=f"finished already: {config.out}")
         return
+    scores = HeadScores.read(config.scores)
     selection = select_layers(
-        HeadScores.read(config.scores),
+        scores if config.score is None else scores.named(config.score),
         strategy=config.strategy,
         k=config.k,
         budget=config.budget,

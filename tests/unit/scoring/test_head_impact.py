@@ -104,7 +104,7 @@ def test_blocks_of_heads_change_nothing(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     maps, coverage = torch.rand(3, 4, 30, generator=generator), torch.rand(6, 30, generator=generator)
     whole = head_impact(maps, coverage, torch.ones(30))
-    monkeypatch.setattr("headimpact.scoring.head_impact.BLOCK_CELLS", 60)
+    monkeypatch.setattr("headimpact.scoring.views.BLOCK_CELLS", 60)
     assert torch.equal(head_impact(maps, coverage, torch.ones(30)), whole)
 
 

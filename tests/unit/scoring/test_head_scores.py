@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from headimpact.core.errors import DataFormatError
+from headimpact.core.errors import DataFormatError, UnknownNameError
 from headimpact.scoring.head_scores import STATISTICS, HeadScores
 from tests.unit.scoring.makers import architecture
 
@@ -54,6 +55,58 @@ def test_read_back(tmp_path):
         assert found.baseline is None
         assert found.file_hash is not None
         assert len(found.file_hash) == 16
+
+
+def named(name, seed, **changes):
+    """Scores of the same run under another name."""
+    made = head_scores(seed=seed)
+    values, layers = (
+        {(name if key == "head_impact" else key): array for key, array in arrays.items()}
+        for arrays in (made.values, made.layer_values)
+    )
+    return dataclasses.replace(made, score=name, values=values, layer_values=layers, **changes)
+
+
+def test_further_scores_are_read_back_by_name(tmp_path):
+    others = {"auroc": named("auroc", 2, baseline=named("auroc", 3)), "image_attention": named("image_attention", 4)}
+    scores = head_scores(baseline=head_scores(seed=1), others=others)
+    scores.write(tmp_path)
+    found = HeadScores.read(tmp_path)
+    assert same(found, scores)
+    assert same(found.baseline, scores.baseline)
+    assert list(found.others) == ["auroc", "image_attention"]
+    for name, other in others.items():
+        assert same(found.named(name), other)
+        assert found.named(name).file_hash == found.file_hash
+    assert same(found.named("auroc").baseline, others["auroc"].baseline)
+    assert found.named("image_attention").baseline is None
+    assert same(found.named("head_impact"), scores)
+    assert found.named("head_impact").others == {}
+    tensors = load_file(tmp_path / "head_scores.safetensors")
+    assert np.array_equal(tensors["auroc"], others["auroc"].values["auroc"])
+    assert np.array_equal(tensors["layer_auroc_gap"], others["auroc"].layer_values["gap"])
+    assert np.array_equal(tensors["untrained_auroc_q"], others["auroc"].baseline.values["q"])
+    assert np.array_equal(tensors["q"], scores.values["q"])
+
+
+def test_a_score_alone_is_written_as_before_there_were_others(tmp_path):
+    head_scores(baseline=head_scores(seed=1)).write(tmp_path)
+    assert "others" not in json.loads((tmp_path / "head_scores.json").read_text())
+    assert len(load_file(tmp_path / "head_scores.safetensors")) == 32
+    with pytest.raises(UnknownNameError, match=r"score of this run 'auroc'\. Known: head_impact\. .*--scores auroc"):
+        HeadScores.read(tmp_path).named("auroc")
+
+
+def test_what_is_added_is_added_to_every_score():
+    twin = head_scores(seed=1, others={"auroc": named("auroc", 3)})
+    scores = head_scores(others={"auroc": named("auroc", 2)}).with_baseline(twin)
+    scores = scores.with_warnings(("More.",)).with_skipped({"cropped_away": 2, "no_caption": 1})
+    for each in (scores, scores.others["auroc"]):
+        assert each.warnings == ("Few pictures.", "More.")
+        assert each.counts["skipped"] == {"cropped_away": 3, "no_caption": 1}
+    assert same(scores.baseline, head_scores(seed=1))
+    assert same(scores.others["auroc"].baseline, named("auroc", 3))
+    assert scores.baseline.others == {}
 
 
 def test_the_untrained_twin_is_read_back(tmp_path):

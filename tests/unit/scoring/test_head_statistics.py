@@ -78,6 +78,31 @@ def test_what_was_asked_for_is_written_beside_the_numbers(scores):
     assert scores.warnings == ()
 
 
+def test_a_score_goes_by_its_own_name(scores):
+    found = build(options={"score": "auroc"})
+    assert found.score == "auroc"
+    for mine, theirs in ((found.values, scores.values), (found.layer_values, scores.layer_values)):
+        assert "head_impact" not in mine
+        assert np.array_equal(mine["auroc"], theirs["head_impact"])
+        assert np.array_equal(mine["p"], theirs["p"])
+    assert found.held_out[0]["auroc_chosen"] == scores.held_out[0]["head_impact_chosen"]
+    assert found.baseline_statistics["uniform"]["auroc"] == scores.baselines["uniform"]
+
+
+def test_a_score_that_no_mask_takes_part_in_has_no_chance_level():
+    pictures = [
+        dataclasses.replace(picture, donors=np.zeros((0, 2, 3), np.float32), donor_ids=(), baselines={})
+        for picture in samples().pictures()
+    ]
+    found = build(SampleScores.from_pictures(pictures), options={"score": "image_attention"})
+    assert found.values["image_attention"] == pytest.approx(build().values["head_impact"], abs=1e-6)
+    for values in (found.values, found.layer_values):
+        for name in ("null_mean", "gap", "gap_low", "gap_high", "z"):
+            assert np.isnan(values[name]).all(), name
+        assert (values["p"] == 1).all()
+    assert found.baselines == {}
+
+
 def test_the_best_head_is_reported_on_pictures_it_was_not_chosen_on(scores):
     assert len(scores.held_out) == 2
     for half in scores.held_out:

@@ -58,7 +58,7 @@ def strongest_head(scores: HeadScores) -> str:
 
 def held_out(scores: HeadScores) -> str:
     """Say how good the best head is on pictures it was not picked on; empty where that is not known."""
-    halves = [_held_out_half(half) for half in scores.held_out]
+    halves = [_held_out_half(scores.score, half) for half in scores.held_out]
     if not halves:
         return ""
     turned = f"; the other way round, {halves[1]}" if len(halves) > 1 else ""
@@ -74,12 +74,12 @@ def twin_best(scores: HeadScores) -> str:
     )
 
 
-def _held_out_half(half: Mapping[str, Any]) -> str:
+def _held_out_half(score: str, half: Mapping[str, Any]) -> str:
     """Write the best head of one half, measured on the other."""
     gap = wording.signed(half["gap"])
     ends = wording.interval(half["gap_low"], half["gap_high"], sign=True)
     head = f"head {half['head_idx']} of layer {half['layer_idx']}"
-    return f"{head} has {wording.number(half['head_impact'])}, a gap of {gap} ({ends})"
+    return f"{head} has {wording.number(half[score])}, a gap of {gap} ({ends})"
 
 
 def head_panels(scores: HeadScores, *, chosen_layers: Collection[int]) -> tuple[Panel, ...]:

@@ -1,0 +1,138 @@
+"""The ways in which a picture enters, whole and in tiles: each is scored by itself, views averaged by area."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from headimpact.scoring.key_tokens import key_tokens, token_weights
+
+BLOCK_CELLS = 2**21
+
+_CELLS_PER_TOKEN = 8
+"""What a score may hold for every token of a head at once, in numbers."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ViewTokens:
+    """The image tokens of one view, those without a place on the picture left out.
+
+    Attributes:
+        inside: Whether a token is a key token (M) of a mask; only masks that say something in this view.
+        coverage: Share of each token's area that a mask covers.
+        weights: Area of each token, as `token_weights` gives it.
+    """
+
+    inside: Bool[Tensor, "masks image_tokens"]
+    coverage: Float[Tensor, "masks image_tokens"]
+    weights: Float[Tensor, " image_tokens"]
+
+    @property
+    def sizes(self) -> Float[Tensor, " masks"]:
+        """Area |M| of each mask's key tokens."""
+        return self.inside.to(self.weights.dtype) @ self.weights
+
+    def sum_inside(self, values: Float[Tensor, "rows image_tokens"]) -> Float[Tensor, "rows masks"]:
+        """Add up values over each mask's key tokens, in double precision."""
+        return values.to(self.weights.dtype) @ self.inside.to(self.weights.dtype).T
+
+
+ScoreRows = Callable[[Tensor, ViewTokens], Tensor]
+"""From some heads' attention `[rows, image_tokens]` and the tokens to scores `[rows, masks]` in double precision."""
+
+_View = TypeVar("_View")
+
+
+def average_views(
+    maps: Float[Tensor, "layers heads image_tokens"],
+    coverage: Float[Tensor, "masks image_tokens"],
+    areas: Float[Tensor, " image_tokens"],
+    views: Int[Tensor, " image_tokens"] | None,
+    score_rows: ScoreRows,
+) -> Float[Tensor, "masks layers heads"]:
+    """Score every head against every mask, view by view and in blocks of heads, so that memory stays bounded.
+
+    Args:
+        maps: Attention to the image tokens; at least 0.
+        coverage: Share of each token's area that a mask covers.
+        areas: Area of each token on the image plane; 0 for tokens without a place there.
+        views: Label of each token's view; one view if None.
+        score_rows: The score of one view; NaN maps reach it as 0.
+
+    Returns:
+        The average over views in single precision, weighted by the area they see; views that say nothing about a
+        mask (`key_tokens`) are left out. NaN for masks about which no view says anything and for heads with NaN in
+        their map.
+    """
+    rows = maps.flatten(0, 1)
+    finite = rows.float().nan_to_num(nan=0.0)
+    total = torch.zeros(coverage.shape[0], rows.shape[0], dtype=torch.float64, device=maps.device)
+    seen = torch.zeros(coverage.shape[0], dtype=torch.float64, device=maps.device)
+    for chosen in view_tokens(areas, views):
+        found = key_tokens(coverage[:, chosen], areas[chosen])
+        usable = torch.tensor([reason is None for reason in found.skipped], device=maps.device)
+        kept = usable.nonzero()[:, 0]
+        tokens = ViewTokens(found.inside[kept], coverage[kept][:, chosen], token_weights(areas[chosen]))
+        share = areas[chosen].to(torch.float64).sum()
+        total[kept] += share * _score_in_blocks(finite[:, chosen], tokens, score_rows).T
+        seen[kept] += share
+    scores = torch.where(seen[:, None] > 0, total / seen[:, None].clamp(min=1e-300), torch.nan)
+    scores[:, rows.isnan().any(dim=1)] = torch.nan
+    return scores.to(torch.float32).reshape(coverage.shape[0], *maps.shape[:2])
+
+
+def average_views_without_masks(
+    maps: Float[Tensor, "layers heads image_tokens"],
+    areas: Float[Tensor, " image_tokens"],
+    views: Int[Tensor, " image_tokens"] | None,
+    score_rows: Callable[[Tensor, Tensor], Tensor],
+) -> Float[Tensor, "layers heads"]:
+    """Score every head by its map alone, view by view and in blocks of heads.
+
+    Args:
+        maps: Attention to the image tokens; at least 0.
+        areas: Area of each token on the image plane; 0 for tokens without a place there.
+        views: Label of each token's view; one view if None.
+        score_rows: From attention `[rows, image_tokens]` and the view's token numbers to one value per row.
+
+    Returns:
+        The average over views, weighted by the area they see, in single precision; views without a value are left
+        out. NaN where no view has one and for heads with NaN in their map.
+    """
+    rows = maps.flatten(0, 1)
+    finite = rows.float().nan_to_num(nan=0.0)
+    total = torch.zeros(rows.shape[0], dtype=torch.float64, device=maps.device)
+    seen = torch.zeros_like(total)
+    for chosen in view_tokens(areas, views):
+        values = _score_in_blocks(finite[:, chosen], chosen, score_rows)
+        share = areas[chosen].to(torch.float64).sum()
+        total += share * values.nan_to_num(nan=0.0)
+        seen += share * ~values.isnan()
+    scores = torch.where(seen > 0, total / seen.clamp(min=1e-300), torch.nan)
+    scores[rows.isnan().any(dim=1)] = torch.nan
+    return scores.to(torch.float32).reshape(maps.shape[:2])
+
+
+def view_tokens(
+    areas: Float[Tensor, " image_tokens"], views: Int[Tensor, " image_tokens"] | None
+) -> Iterator[Int[Tensor, " chosen"]]:
+    """Give the numbers of each view's tokens, those without a place left out.
+
+    Yields:
+        Token numbers of one view, ascending.
+    """
+    labels = torch.zeros_like(areas, dtype=torch.long) if views is None else views
+    placed = token_weights(areas) > 0
+    for label in sorted(set(labels[placed].tolist())):
+        yield (placed & (labels == label)).nonzero()[:, 0]
+
+
+def _score_in_blocks(
+    rows: Float[Tensor, "rows image_tokens"], view: _View, score_rows: Callable[[Tensor, _View], Tensor]
+) -> Tensor:
+    """Score some heads of a view at a time and put the results together."""
+    block = max(1, BLOCK_CELLS // max(rows.shape[1] * _CELLS_PER_TOKEN, 1))
+    return torch.cat([score_rows(rows[start : start + block], view) for start in range(0, rows.shape[0], block)])

@@ -1,0 +1,114 @@
+"""Every score of one forward pass: shards, file, selection and report, beside a run of one score alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from headimpact.scoring import SCORES, WITHOUT_MASK
+from headimpact.scoring.head_scores import HeadScores
+from headimpact.selection.selection import Selection
+from tests.integration.conftest import done
+from tests.integration.test_main_job import SCORE
+
+OTHERS = [name for name in SCORES if name != "head_impact"]
+
+
+class Runs:
+    """One run of every score and one of Head Impact alone, on the same pictures."""
+
+    def __init__(self, root: Path, model: Path, data: Path) -> None:
+        self.words = ("score", "--model", model, "--data", data, *SCORE, "--examples", 1)
+        self.one, self.all, self.root = root / "one", root / "all", root
+        done(*self.words, "--out", self.one)
+        self.answer = done(*self.words, "--scores", "all", "--baseline", "untrained", "--json", "--out", self.all).json
+
+    def shards(self, name: str, tensor: str) -> np.ndarray:
+        """Read a tensor of all pictures of one score."""
+        folder = self.all / "samples" / ("" if name == "head_impact" else name)
+        return np.concatenate([load_file(path)[tensor] for path in sorted(folder.glob("shard_*.safetensors"))])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, tiny_llava: Path, scenes: Path) -> Runs:
+    return Runs(tmp_path_factory.mktemp("many"), tiny_llava, scenes)
+
+
+def test_a_run_of_one_score_is_not_changed_by_others(runs):
+    for path in sorted((runs.one / "samples").iterdir()):
+        assert (runs.all / "samples" / path.name).read_bytes() == path.read_bytes()
+    alone, found = HeadScores.read(runs.one), HeadScores.read(runs.all)
+    assert alone.others == {}
+    for name, values in alone.values.items():
+        assert np.array_equal(found.values[name], values, equal_nan=True), name
+    assert not any(path.is_dir() for path in (runs.one / "samples").iterdir())
+
+
+def test_the_file_has_a_tensor_of_each_scores_name(runs):
+    tensors, found = load_file(runs.all / "head_scores.safetensors"), HeadScores.read(runs.all)
+    assert list(found.others) == OTHERS
+    for name in SCORES:
+        assert tensors[name].shape == (3, 4)
+        assert tensors[name].dtype == np.float32
+        assert not np.isnan(tensors[name]).any()
+        assert found.named(name).counts["used"] == 6
+        assert found.named(name).options["score"] == name
+        assert not np.array_equal(tensors[f"untrained_{name}"], tensors[name])
+    assert found.others["auroc"].baselines["uniform"] == pytest.approx(0.5)
+    assert found.others["area_enrichment"].baselines["uniform"] == pytest.approx(1.0)
+    masses, shares = (found.others[name].baselines for name in ("attention_mass", "energy_pointing"))
+    assert masses == pytest.approx(shares)
+
+
+def test_scores_without_a_mask_have_no_chance_level(runs):
+    found = HeadScores.read(runs.all)
+    for name in SCORES:
+        assert np.isnan(found.named(name).values["gap"]).all() == (name in WITHOUT_MASK), name
+
+
+def test_scores_of_one_pass_fit_together_picture_by_picture(runs):
+    masses, shares = runs.shards("attention_mass", "own"), runs.shards("energy_pointing", "own")
+    np.testing.assert_allclose(masses, shares * runs.shards("image_attention", "own"), rtol=1e-4)
+    assert (masses > 0).all()
+    donors = runs.shards("attention_mass", "donors") / runs.shards("energy_pointing", "donors")
+    np.testing.assert_allclose(donors, np.broadcast_to((masses / shares)[:, None], donors.shape), rtol=1e-4)
+    chosen = runs.shards("spatial_entropy", "own").sum(axis=(1, 2))
+    assert ((chosen >= 1) & (chosen <= 10)).all()
+
+
+def test_layers_are_chosen_by_any_of_the_scores(runs):
+    found = HeadScores.read(runs.all)
+    for name in ("head_impact", "image_attention", "auroc"):
+        out = runs.root / f"select-{name}"
+        done("select", "--scores", runs.all, "--score", name, "--k", 1, "--out", out)
+        selection = Selection.read(out / "selection.json")
+        assert selection.score == name
+        assert selection.layers == (int(found.named(name).layer_values[name].argmax()),)
+        assert selection.scores_hash == found.file_hash
+    assert runs.answer["layers_by"]["auroc"][0] == selection.layers[0]
+
+
+def test_a_run_about_another_score_stands_alone(runs):
+    out = runs.root / "auroc"
+    text = done(*runs.words, "--score", "auroc", "--out", out).out
+    assert "best head" in text
+    found = HeadScores.read(out)
+    assert found.score == "auroc"
+    assert np.array_equal(found.values["auroc"], HeadScores.read(runs.all).others["auroc"].values["auroc"])
+    page = runs.root / "auroc.html"
+    done("report", out, "--out", page)
+    assert "its AUROC is" in page.read_text(encoding="utf-8")
+
+
+def test_a_lost_shard_of_one_score_is_made_again(runs):
+    words = (*runs.words, "--scores", "auroc", "--out", runs.root / "cut")
+    done(*words)
+    before = {path: path.read_bytes() for path in (runs.root / "cut").rglob("*.safetensors")}
+    lost = runs.root / "cut" / "samples" / "auroc" / "shard_00001.safetensors"
+    lost.unlink()
+    (runs.root / "cut" / "head_scores.json").unlink()
+    done(*words, "--resume")
+    assert {path: path.read_bytes() for path in before} == before
+    assert json.loads((runs.root / "cut" / "head_scores.json").read_text())["others"].keys() == {"auroc"}
