@@ -157,3 +157,10 @@ def test_the_first_line_says_what_was_chosen(to):
 def test_refused_options(options, error, helps):
     with pytest.raises(error, match=helps):
         export_selection(selection([0], architecture()), **options)
+
+
+@pytest.mark.parametrize("to", EXPORTS)
+def test_single_heads_are_refused(to):
+    heads = Selection(strategy="given", layers=(0,), heads=((0, 1),), architecture=architecture())
+    with pytest.raises(OptionError, match=r"1 single heads.*Tune heads with headimpact tune"):
+        export_selection(heads, to=to)

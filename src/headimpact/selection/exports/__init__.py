@@ -36,9 +36,14 @@ def export_selection(selection: Selection, *, to: str, lora_alpha: int = 16, lor
 
     Raises:
         UnknownNameError: If there is no such trainer.
-        OptionError: If a number is outside its range.
+        OptionError: If the selection is of single heads, or a number is outside its range.
     """
     export: Callable[..., str] = EXPORTS.load(to)
+    if selection.heads is not None:
+        raise OptionError(
+            f"The selection holds {len(selection.heads)} single heads, which no trainer's config can name; expected "
+            "whole layers. Tune heads with headimpact tune: its adapter is an ordinary PEFT adapter."
+        )
     if lora_alpha < 1:
         raise OptionError(f"lora_alpha must be at least 1: got {lora_alpha}. Pass --lora-alpha 16, for example.")
     if not 0 <= lora_dropout < 1:
