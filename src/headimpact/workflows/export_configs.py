@@ -1,19 +1,22 @@
 """The command that hands a selection to another trainer: its config; no torch."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from headimpact.workflows.configs import OptionalCount, OptionalPath
+from headimpact.workflows.configs import OptionalCount, OptionalPath, OptionalText
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSelectionConfig:
-    """Write the config with which another trainer tunes exactly the chosen layers."""
+    """Write the config with which another trainer tunes exactly the chosen layers, or check what it trained."""
 
-    selection: Path
+    selection: OptionalPath = None
     """selection.json, or the folder that holds it."""
-    to: str
+    to: OptionalText = None
     """Trainer that will read it; see `headimpact list exports`."""
+    check: OptionalPath = None
+    """Instead: PEFT adapter, or run folder of `tune`, each weight of which must find a module of --model."""
+    model: OptionalText = None
+    """Model that --check is about; its config alone is read."""
     out: OptionalPath = None
     """File to write; stdout if left out."""
     overwrite: bool = False

@@ -1,4 +1,4 @@
-"""Export: a selection becomes the config of another trainer."""
+"""Export: a selection becomes the config of another trainer; an adapter is checked against a model."""
 
 import dataclasses
 import sys
@@ -9,19 +9,26 @@ from headimpact.selection.exports import export_selection
 from headimpact.selection.selection import Selection
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.export_configs import ExportSelectionConfig
+from headimpact.workflows.opening import find_adapter
 from headimpact.workflows.tuning import selection_file
 
 
 def export_selection_command(config: ExportSelectionConfig) -> None:
-    """Write a trainer's config to a file, or to stdout where none is named.
+    """Write a trainer's config to a file, or to stdout where none is named; with `--check` check an adapter.
 
     Raises:
         DataFormatError: If there is no selection, or it is broken.
         UnknownNameError: If there is no such trainer, or the model has no such projection.
-        OptionError: If a number is out of range, or `--out` is a folder.
+        OptionError: If options are missing or do not go together, a number is out of range, `--out` is a folder, or
+            an adapter does not fit.
         OutputInUseError: If the file exists and `--overwrite` is off.
         RunFailedError: If the file system refuses.
     """
+    if config.check is not None or config.model is not None:
+        _check(config)
+        return
+    if config.selection is None or config.to is None:
+        raise OptionError("--selection and --to are needed, or --check and --model. See headimpact list exports.")
     selection = Selection.read(selection_file(config.selection))
     selection = dataclasses.replace(
         selection,
@@ -48,4 +55,28 @@ def export_selection_command(config: ExportSelectionConfig) -> None:
         "trainable_share": count.share,
     }
     lines = [f"export: {config.out}", f"modules: {len(names)}", f"trainable: {count}"]
+    print_answer(lines, content, as_json=config.json)
+
+
+def _check(config: ExportSelectionConfig) -> None:
+    """Say that every weight of an adapter finds a module.
+
+    Raises:
+        OptionError: If one does not, or the options do not go together.
+        HeadImpactError: If the adapter or the model cannot be read.
+    """
+    if config.check is None or config.model is None:
+        raise OptionError("--check and --model go together; expected both. Name the adapter and its base model.")
+    if config.selection is not None or config.to is not None:
+        raise OptionError("--check reads an adapter, --selection and --to write a config; expected one of the two.")
+    folder = find_adapter(config.check)
+    from headimpact.models.adapter_check import check_adapter
+
+    places = check_adapter(config.model, folder)
+    lines = [
+        f"adapter: {folder}",
+        f"every weight found its module: {places.weights} weights on {len(places.modules)} modules",
+        *(f"  {name}" for name in places.modules),
+    ]
+    content = {"adapter": str(folder), "weights": places.weights, "modules": list(places.modules)}
     print_answer(lines, content, as_json=config.json)
