@@ -34,10 +34,10 @@ def test_heads_from_selection_to_comparison(tiny_llava, scenes, tmp_path):
     tuned = load_model(tiny_llava, adapter=tmp_path / "tuned" / "adapter").model.merge_and_unload()
     width = of.projections["q_proj"][1] // of.num_heads
     before = dict(base.model.named_parameters())
-    for layer_idx, heads in {0: [1], 1: [], 2: [0, 3]}.items():
+    for layer_idx, expected in {0: [1], 1: [], 2: [0, 3]}.items():
         name = f"{of.module_name(layer_idx, 'q_proj')}.weight"
         moved = (dict(tuned.named_parameters())[name] != before[name]).any(dim=1).view(of.num_heads, width)
-        assert torch.nonzero(moved.any(dim=1)).flatten().tolist() == heads
+        assert torch.nonzero(moved.any(dim=1)).flatten().tolist() == expected
 
     done("tune", *inputs, "--selection", tmp_path / "random", "--max-steps", 2, "--out", tmp_path / "other")
     short = ("--max-new-tokens", 3, "--batch-size", 4)
