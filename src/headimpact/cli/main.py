@@ -19,7 +19,7 @@ import yaml
 from headimpact import __version__
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
 from headimpact.core.registry import unknown_name_message
-from headimpact.workflows import configs, dataset_configs, picture_configs
+from headimpact.workflows import configs, dataset_configs, export_configs, picture_configs
 
 COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
     ("demo",): (configs.ExperimentConfig, "headimpact.workflows.experiment:demo_command"),
@@ -45,6 +45,10 @@ COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
     ("evaluate",): (configs.EvaluateConfig, "headimpact.workflows.evaluation:evaluate_command"),
     ("compare",): (configs.CompareConfig, "headimpact.workflows.comparison:compare_command"),
     ("report",): (configs.ReportConfig, "headimpact.workflows.report:report_command"),
+    ("export",): (
+        export_configs.ExportSelectionConfig,
+        "headimpact.workflows.selection_export:export_selection_command",
+    ),
     ("list",): (configs.ListConfig, "headimpact.workflows.listing:list_command"),
 }
 """Words of a command to its config and, by name so that `--help` imports no model library, its workflow."""

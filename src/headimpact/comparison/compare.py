@@ -222,9 +222,9 @@ def _point(run: EvaluatedRun, metrics: Sequence[str]) -> RunPoint:
 
 
 def _other_choices(runs: Sequence[EvaluatedRun]) -> int | None:
-    """Count the sets of as many layers as the top choice's, without it; None where that is not known."""
+    """Count the sets of as many layers as the top choice's, without it; None where that is not known, or for heads."""
     top = next((run.arm for run in runs if run.arm.strategy == TOP), None)
-    if top is None or top.choosable_layers is None:
+    if top is None or top.choosable_layers is None or top.heads:
         return None
     return math.comb(top.choosable_layers, len(top.layers)) - 1
 
@@ -241,7 +241,7 @@ def _exhaustive_rank(measured: MeasuredRuns, runs: Sequence[EvaluatedRun]) -> Ex
         layers = frozenset(run.arm.layers)
         if run.arm.strategy == TOP:
             own.append(float(value))
-        elif run.arm.strategy in CHOSEN and len(layers) == len(chosen) and layers != chosen:
+        elif run.arm.strategy in CHOSEN and not run.arm.heads and len(layers) == len(chosen) and layers != chosen:
             found.setdefault(layers, []).append(float(value))
     if others < 1 or len(found) < others:
         return None
@@ -265,9 +265,10 @@ def _notes(groups: Mapping[str, ArmGroup], runs: Sequence[EvaluatedRun]) -> list
             f"With {draws} random draws the smallest possible rank p is {1 / (draws + 1):.3f}; "
             f"a benefit needs at most {ALPHA}, so at least {round(1 / ALPHA) - 1} draws."
         )
-    layers = {frozenset(run.arm.layers) for run in runs if run.arm.strategy == RANDOM}
-    if len(layers) < draws:
-        notes.append(f"Only {len(layers)} of the {draws} random draws are different sets of layers.")
+    choices = {run.arm.chosen for run in runs if run.arm.strategy == RANDOM}
+    if len(choices) < draws:
+        kind = "heads" if any(run.arm.heads for run in runs) else "layers"
+        notes.append(f"Only {len(choices)} of the {draws} random draws are different sets of {kind}.")
     seeds = {len(draw) for arm, group in groups.items() if arm != BASE for draw in group.draws}
     if 1 in seeds:
         notes.append("Some draws have one seed only, so the spread between seeds is not in their intervals.")

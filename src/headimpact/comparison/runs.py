@@ -29,6 +29,7 @@ class Arm:
         choosable_layers: Layers that the choice was made from, None where not known.
         trainable_parameters: Parameters that were trained.
         trainable_share: The same as a share of the model's parameters.
+        heads: Layer and query head of each head tuned, where single heads were.
     """
 
     strategy: str
@@ -38,6 +39,12 @@ class Arm:
     choosable_layers: int | None = None
     trainable_parameters: int = 0
     trainable_share: float = 0.0
+    heads: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def chosen(self) -> frozenset[Any]:
+        """Give what was chosen: heads where single heads were, else layers."""
+        return frozenset(self.heads or self.layers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,13 +174,13 @@ def _check_identity(first: EvaluatedRun, other: EvaluatedRun) -> None:
 
 
 def _check_distinct(runs: Sequence[EvaluatedRun]) -> None:
-    """Refuse the same arm, draw and seed given twice, and one draw with two sets of layers.
+    """Refuse the same arm, draw and seed given twice, and one draw with two choices of layers or heads.
 
     Raises:
         IncompatibleRunsError: If there is such a pair.
     """
     seen: dict[tuple[str, int, int], EvaluatedRun] = {}
-    layers: dict[tuple[str, int], EvaluatedRun] = {}
+    choices: dict[tuple[str, int], EvaluatedRun] = {}
     for run in runs:
         arm = run.arm
         key = (arm.strategy, arm.draw, arm.seed)
@@ -184,12 +191,13 @@ def _check_distinct(runs: Sequence[EvaluatedRun]) -> None:
                 f"{arm.draw}, seed {arm.seed}; expected each once. Leave one out."
             )
         seen[key] = run
-        other = layers.setdefault((arm.strategy, arm.draw), run)
-        if other.arm.layers != arm.layers:
+        other = choices.setdefault((arm.strategy, arm.draw), run)
+        if other.arm.chosen != arm.chosen:
+            kind = "heads" if arm.heads or other.arm.heads else "layers"
             raise IncompatibleRunsError(
-                f"Runs cannot be compared: layers are {list(other.arm.layers)} in {other.path.name} and "
-                f"{list(arm.layers)} in {run.path.name}, both {arm.strategy}, draw {arm.draw}; expected the same "
-                "layers for every seed of a draw. Number the draws apart."
+                f"Runs cannot be compared: {kind} are {sorted(other.arm.chosen)} in {other.path.name} and "
+                f"{sorted(arm.chosen)} in {run.path.name}, both {arm.strategy}, draw {arm.draw}; expected the same "
+                f"{kind} for every seed of a draw. Number the draws apart."
             )
 
 
@@ -238,6 +246,7 @@ def _read_arm(content: Mapping[str, Any]) -> Arm:
     return Arm(
         strategy=str(content["strategy"]),
         layers=tuple(int(layer) for layer in content.get("layers") or ()),
+        heads=tuple((int(layer), int(head)) for layer, head in content.get("heads") or ()),
         draw=int(content.get("draw") or 0),
         seed=int(content.get("seed") or 0),
         choosable_layers=None if choosable_layers is None else int(choosable_layers),

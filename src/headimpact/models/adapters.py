@@ -37,7 +37,7 @@ def load_adapter(model: nn.Module, folder: Path, *, family: ModelFamily) -> nn.M
         OptionError: If the adapter was trained for another base model, or is of a kind that adds tokens.
         UnsupportedModelError: If the attention modules are no longer found.
     """
-    weights = _read_weights(folder)
+    weights = read_adapter_weights(folder)
     config = PeftConfig.from_pretrained(str(folder))
     if config.is_prompt_learning:
         raise OptionError(
@@ -57,8 +57,14 @@ def load_adapter(model: nn.Module, folder: Path, *, family: ModelFamily) -> nn.M
     return cast("nn.Module", adapted)
 
 
-def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Read the adapter's weights, saying what is wrong with the folder if anything is.
+def read_adapter_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Read an adapter's weights, saying what is wrong with the folder if anything is.
+
+    Args:
+        folder: Folder with `adapter_config.json` and `adapter_model.safetensors`.
+
+    Returns:
+        Weights by their names in the file.
 
     Raises:
         DataFormatError: If a file is missing or broken.

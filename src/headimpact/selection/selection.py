@@ -1,4 +1,4 @@
-"""Selection: the chosen layers, how they were chosen and from which scores; read and written as JSON."""
+"""Selection: the chosen layers or heads, how they were chosen and from which scores; read and written as JSON."""
 
 import dataclasses
 import math
@@ -9,6 +9,7 @@ from typing import Any
 from headimpact.core.architecture import ArchitectureSummary
 from headimpact.core.artifacts import read_json, write_json
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
+from headimpact.core.head_parts import Head, check_heads, count_head_lora_parameters, heads_by_layer
 from headimpact.core.lora_arithmetic import TrainableCount, check_lora_targets, count_lora_parameters
 
 SCHEMA = "selection/1"
@@ -19,13 +20,16 @@ DEFAULT_TARGETS = ("q_proj", "v_proj")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Layers of one model's language part that are to be tuned.
+    """Layers of one model's language part, or single heads of them, that are to be tuned.
 
     Attributes:
         strategy: How they were chosen, as in `STRATEGIES`; `given` for layers named by hand.
         layers: The layers, 0-based, ascending.
         architecture: The model's language part.
-        k: Number of layers that was asked for or followed from the budget; the number of `layers` if left out.
+        heads: Layer and query head of each chosen head, ascending, all of them in `layers`; None where whole layers
+            are tuned.
+        k: Number of layers, or of heads, that was asked for or followed from the budget; as many as were chosen if
+            left out.
         seed: Seed of the random strategies.
         draw: Which draw of that seed.
         score: Name of the score they were chosen by; None where none was needed.
@@ -42,6 +46,7 @@ class Selection:
     strategy: str
     layers: tuple[int, ...]
     architecture: ArchitectureSummary
+    heads: tuple[Head, ...] | None = None
     k: int | None = None
     seed: int = 0
     draw: int = 0
@@ -59,14 +64,24 @@ class Selection:
         """Fill in k and check that the model has what is chosen.
 
         Raises:
-            OptionError: If layers are missing, repeated, out of order or outside the model, or r is below 1.
+            OptionError: If layers or heads are missing, repeated, out of order or outside the model, heads are not of
+                the layers, a projection cannot be held to heads, or r is below 1.
             UnknownNameError: If the model has no such projection.
+            UnsupportedModelError: If a projection does not divide into heads.
         """
         check_lora_targets(self.architecture, self.layers, r=self.r, target_modules=self.target_modules)
         if list(self.layers) != sorted(self.layers):
             raise OptionError(f"Layers out of order: {self.layers}; expected ascending. Sort them.")
+        if self.heads is not None:
+            check_heads(self.architecture, self.heads)
+            if tuple(heads_by_layer(self.heads)) != self.layers:
+                raise OptionError(
+                    f"Heads are of layers {list(heads_by_layer(self.heads))}, the selection says {list(self.layers)}; "
+                    "expected the same layers. Name the layers of the heads."
+                )
+            self.count_parameters()
         if self.k is None:
-            object.__setattr__(self, "k", len(self.layers))
+            object.__setattr__(self, "k", len(self.layers if self.heads is None else self.heads))
 
     def target_module_names(self) -> tuple[str, ...]:
         """List the full dotted names of the projections to adapt, layer by layer.
@@ -79,11 +94,18 @@ class Selection:
         )
 
     def count_parameters(self) -> TrainableCount:
-        """Count what LoRA of rank `r` on the chosen projections trains, beside the whole model."""
+        """Count what LoRA of rank `r` on the chosen projections trains, beside the whole model.
+
+        Where heads are chosen, only their entries count.
+        """
+        if self.heads is not None:
+            return count_head_lora_parameters(
+                self.architecture, self.heads, r=self.r, target_modules=self.target_modules
+            )
         return count_lora_parameters(self.architecture, self.layers, r=self.r, target_modules=self.target_modules)
 
     def trainable_parameters(self) -> int:
-        """Count what LoRA trains: r (inputs + outputs) per projection."""
+        """Count what LoRA trains: r (inputs + outputs) per projection of a whole layer."""
         return self.count_parameters().trainable
 
     def trainable_share(self) -> float:
@@ -94,6 +116,8 @@ class Selection:
         """Give JSON-serialisable values, with the counts that follow from them."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         content = {name: list(value) if isinstance(value, tuple) else value for name, value in content.items()}
+        if self.heads is None:
+            del content["heads"]  # as such files always were
         content["layer_values"] = [None if math.isnan(value) else value for value in self.layer_values]
         return {
             **content,
@@ -120,6 +144,8 @@ class Selection:
         kept = {name: value for name, value in content.items() if name not in derived}
         try:
             kept = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+            if kept.get("heads") is not None:
+                kept["heads"] = tuple((int(layer_idx), int(head_idx)) for layer_idx, head_idx in kept["heads"])
             if "layer_values" in kept:
                 kept["layer_values"] = tuple(math.nan if one is None else float(one) for one in kept["layer_values"])
             return cls(**{**kept, "architecture": ArchitectureSummary.from_json(kept["architecture"])})

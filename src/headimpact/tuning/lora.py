@@ -65,10 +65,15 @@ def build_lora_config(
         The config; `target_modules` holds full module names.
 
     Raises:
-        OptionError: If `r` is below 1, nothing is selected, a layer lies outside the model, or an option would
-            change the base model or tune other modules.
+        OptionError: If `r` is below 1, nothing is selected, single heads are, a layer lies outside the model, or an
+            option would change the base model or tune other modules.
         UnknownNameError: If the model has no such projection, or PEFT no such option.
     """
+    if selection.heads is not None:
+        raise OptionError(
+            f"The selection holds {len(selection.heads)} single heads, expected whole layers. Use "
+            "headimpact.tuning.head_lora, or tune."
+        )
     check_lora_targets(selection.architecture, selection.layers, r=r, target_modules=tuple(target_modules))
     _check_peft_options(peft_options)
     names = [selection.architecture.module_name(layer, name) for layer in selection.layers for name in target_modules]

@@ -1,4 +1,4 @@
-"""Trains LoRA on the selected layers and saves the adapter; transformers' Trainer runs the steps.
+"""Trains LoRA on the selected layers or heads and saves the adapter; transformers' Trainer runs the steps.
 
 In: a base model, examples, a `Selection`, `TuningOptions`. Out: `adapter/` (PEFT's own format, loads in plain
 PEFT) and `tuning.json`, and the base model as it was.
@@ -28,6 +28,7 @@ from headimpact.models.loading import LoadedModel
 from headimpact.selection.selection import Selection
 from headimpact.tuning.answer_trainer import train_answers
 from headimpact.tuning.examples import TuningExample, schedule_batches
+from headimpact.tuning.head_lora import build_head_lora_config, hold_to_heads
 from headimpact.tuning.language_inputs import LanguageInputCache, TuningBatch, encode_batch
 from headimpact.tuning.lora import attached_lora, build_lora_config, count_parameters
 from headimpact.tuning.options import TuningOptions
@@ -84,7 +85,7 @@ def tune_adapter(
     overwrite: bool = False,
     show_progress: bool = True,
 ) -> TuningResult:
-    """Train LoRA on the selected layers with the loss on the answers only, and save it.
+    """Train LoRA on the selected layers, or held to the selected heads, with the loss on the answers only, and save it.
 
     The order of examples follows from their number and the seed alone, so that arms with other layers see the
     same batches. Equal arguments give equal adapters on a CPU; GPU kernels may differ in the last bits. The
@@ -94,7 +95,7 @@ def tune_adapter(
     Args:
         loaded: A base model without adapter, float32 or bfloat16; LoRA's weights are float32.
         examples: The training set.
-        selection: Which layers.
+        selection: Which layers or heads.
         options: How to train.
         out: Run folder; gets `adapter/` and `tuning.json`.
         cache: Language inputs kept from step to step and from arm to arm; without it the vision tower runs in
@@ -131,6 +132,8 @@ def tune_adapter(
     config = _lora_config(selection, options)
     collate = _collator(loaded, examples, cache)
     with seeded(options.seed, loaded.device), attached_lora(loaded.model, config) as attached:
+        if selection.heads is not None:
+            hold_to_heads(attached, selection.architecture, selection.heads)
         count = count_parameters(attached)
         _LOG.info("Tuning %s in layers %s", count, " ".join(map(str, selection.layers)))
         _start_memory_count(loaded.device)
@@ -151,14 +154,16 @@ def tune_adapter(
 
 def _lora_config(selection: Selection, options: TuningOptions) -> peft.LoraConfig:
     """Turn the options that are LoRA's into its config."""
-    return build_lora_config(
-        selection,
-        r=options.r,
-        lora_alpha=options.lora_alpha,
-        lora_dropout=options.lora_dropout,
-        target_modules=options.target_modules,
+    given = {
+        "r": options.r,
+        "lora_alpha": options.lora_alpha,
+        "lora_dropout": options.lora_dropout,
+        "target_modules": options.target_modules,
         **options.peft_options,
-    )
+    }
+    if selection.heads is not None:
+        return build_head_lora_config(selection.architecture, selection.heads, **given)
+    return build_lora_config(selection, **given)
 
 
 def _collator(

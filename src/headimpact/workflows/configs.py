@@ -249,10 +249,10 @@ class ValidateConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ListConfig:
-    """List what can be named: families, scores, strategies, metrics, tasks or models."""
+    """List what can be named: families, scores, strategies, exports, metrics, tasks or models."""
 
     kind: Annotated[Positional[str], arg(metavar="KIND")]
-    """families, scores, strategies, metrics, tasks or models."""
+    """families, scores, strategies, exports, metrics, tasks or models."""
     json: bool = False
     """Print the answer as JSON on stdout."""
     markdown: bool = False

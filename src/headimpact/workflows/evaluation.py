@@ -266,6 +266,7 @@ def _read_record(path: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
         arm = {
             "strategy": selection["strategy"],
             "layers": selection["layers"],
+            "heads": selection.get("heads") or [],
             "draw": selection.get("draw", 0),
             "seed": record["options"]["seed"],
             "choosable_layers": selection["architecture"]["num_layers"] - len(selection.get("excluded_layers", ())),

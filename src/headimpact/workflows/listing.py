@@ -96,6 +96,13 @@ def list_strategies() -> Rows:
     return [{"name": name} for name in STRATEGIES]
 
 
+def list_exports() -> Rows:
+    """List trainers that a selection can be exported to."""
+    from headimpact.selection.exports import EXPORTS
+
+    return [{"name": name} for name in EXPORTS]
+
+
 def list_metrics() -> Rows:
     """List caption metrics."""
     from headimpact.evaluation.metrics import METRICS
@@ -121,6 +128,7 @@ LISTS: dict[str, Callable[[], Rows]] = {
     "families": list_families,
     "scores": list_scores,
     "strategies": list_strategies,
+    "exports": list_exports,
     "metrics": list_metrics,
     "tasks": list_tasks,
     "models": list_models,

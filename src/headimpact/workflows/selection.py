@@ -49,11 +49,18 @@ def _print_selection(selection: Selection, config: SelectConfig, *, note: str | 
     )
 
 
+def describe_choice(selection: Selection) -> str:
+    """Name the chosen layers, or heads as layer.head."""
+    if selection.heads is None:
+        return f"layers: {' '.join(map(str, selection.layers))}"
+    return f"heads (layer.head): {' '.join(f'{layer_idx}.{head_idx}' for layer_idx, head_idx in selection.heads)}"
+
+
 def describe_selection(selection: Selection) -> list[str]:
     """Say what was chosen, in copyable form."""
     return [
         *(f"note: {note}" for note in selection.notes),
-        f"layers: {' '.join(map(str, selection.layers))}",
+        describe_choice(selection),
         f"trainable at r={selection.r}: {selection.count_parameters()}",
         "PEFT targets:",
         *(f"  {name}" for name in selection.target_module_names()),

@@ -1,11 +1,11 @@
 """Tune: a selection and a data folder become a PEFT adapter."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
-from headimpact.core.lora_arithmetic import count_lora_parameters
 from headimpact.core.provenance import hash_file
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.selection.selection import SELECTION_FILE, Selection
@@ -16,6 +16,7 @@ from headimpact.workflows.configs import TuneConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
 from headimpact.workflows.opening import check_model, open_model
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
+from headimpact.workflows.selection import describe_choice
 
 if TYPE_CHECKING:
     from headimpact.models.loading import LoadedModel
@@ -35,9 +36,7 @@ def tune_command(config: TuneConfig) -> None:
     """
     selection = Selection.read(selection_file(config.selection))
     options = tuning_options(config, selection)
-    planned = count_lora_parameters(
-        selection.architecture, selection.layers, r=options.r, target_modules=options.target_modules
-    )
+    planned = dataclasses.replace(selection, r=options.r, target_modules=options.target_modules).count_parameters()
     finished = find_run(config, done_file=DONE_FILE)
     if finished and not config.dry_run:
         print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
@@ -46,12 +45,13 @@ def tune_command(config: TuneConfig) -> None:
     prompt = prompt_for(config, dataset)
     examples = tuning_examples(dataset, prompt=prompt, captions_per_image=config.captions_per_image)
     plan = [
-        f"layers: {' '.join(map(str, selection.layers))}",
+        describe_choice(selection),
         f"trainable: {planned}",
         f"examples: {len(examples)} from {len(dataset)} pictures, {options.count_steps(len(examples))} steps",
     ]
     content = {
         "layers": list(selection.layers),
+        "heads": None if selection.heads is None else [list(head) for head in selection.heads],
         "trainable_parameters": planned.trainable,
         "trainable_share": planned.share,
         "examples": len(examples),

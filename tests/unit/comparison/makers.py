@@ -17,10 +17,10 @@ IDENTITY = {
 }
 
 
-def arm(strategy="random", *, layers=(1, 2), draw=0, seed=0, choosable_layers=12, trainable=1000):
+def arm(strategy="random", *, layers=(1, 2), draw=0, seed=0, choosable_layers=12, trainable=1000, heads=()):
     trainable = 0 if strategy == "base" else trainable
     layers = () if strategy == "base" else tuple(layers)
-    return Arm(strategy, layers, draw, seed, choosable_layers, trainable, trainable / 1e6)
+    return Arm(strategy, layers, draw, seed, choosable_layers, trainable, trainable / 1e6, tuple(heads))
 
 
 def run(one: Arm, matches, *, name="", metric="exact_match", identity=None, used=None):

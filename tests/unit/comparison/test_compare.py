@@ -1,5 +1,6 @@
 """From runs to verdicts, and the rates at which the verdicts come under known truths."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -245,3 +246,14 @@ def test_refuses_incomparable_runs_and_changed_files():
     changed.values["exact_match"] = 0.7
     with pytest.raises(DataFormatError, match=r"random-0-0 says exact_match 0\.700000, but its parts give 0\.500000"):
         compare([run(arm("top-k"), [1, 1]), changed])
+
+
+def test_sets_of_heads_are_not_counted_as_sets_of_layers():
+    """The control: the same arms as whole layers are every set there is."""
+    runs = subsets((0, 1), {one: 0.1 * sum(one) for one in itertools.combinations(range(4), 2)})
+    assert compare(runs).exhaustive is not None
+    heads = [
+        dataclasses.replace(one, arm=dataclasses.replace(one.arm, heads=tuple((layer, 0) for layer in one.arm.layers)))
+        for one in runs
+    ]
+    assert compare(heads).exhaustive is None

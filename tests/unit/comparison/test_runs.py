@@ -90,6 +90,11 @@ def test_comparable_runs_pass():
         ),
         pytest.param([*PAIR, PAIR[0]], "both top-k, draw 0, seed 0", id="twice"),
         pytest.param(
+            [*PAIR, run(arm("random", seed=1, heads=((1, 0), (2, 3))), [0, 0])],
+            "heads are .*Number the draws",
+            id="heads",
+        ),
+        pytest.param(
             [*PAIR, run(arm("random", seed=1, layers=(4, 5)), [0, 0])], "layers are .*Number the draws", id="layers"
         ),
         pytest.param(
@@ -113,3 +118,11 @@ def test_comparable_runs_pass():
 def test_refuses_and_names_the_field(runs, message):
     with pytest.raises(IncompatibleRunsError, match=message):
         check_comparable(runs)
+
+
+def test_heads_are_read_and_tell_draws_in_the_same_layers_apart(tmp_path):
+    found = read_run(write_run(tmp_path / "r", layers=[1, 2], heads=[[1, 0], [2, 3]]))
+    assert found.arm.chosen == {(1, 0), (2, 3)}
+    assert arm("random").chosen == {1, 2}
+    heads = [run(arm("random", draw=draw, heads=((1, draw), (2, 3))), [0, 1]) for draw in range(2)]
+    check_comparable([run(arm("top-k", heads=((1, 2), (2, 3))), [1, 1]), *heads])

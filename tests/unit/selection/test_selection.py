@@ -92,3 +92,42 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "selection.json").write_text('{"schema": "metrics/1"}')
     with pytest.raises(DataFormatError, match="expected 'selection/1'"):
         Selection.read(tmp_path / "selection.json")
+
+
+HEADS = ((1, 0), (1, 3), (4, 2))
+
+
+def test_heads_are_written_and_read(tmp_path):
+    selection = Selection(strategy="given", layers=(1, 4), heads=HEADS, architecture=architecture(), r=2)
+    assert selection.k == 3
+    assert selection.trainable_parameters() == 2 * ((32 + 16 + 32 + 16) + (32 + 8 + 32 + 8))
+    selection.write(tmp_path / "selection.json")
+    assert Selection.read(tmp_path / "selection.json") == selection
+    assert json.loads((tmp_path / "selection.json").read_text())["heads"] == [[1, 0], [1, 3], [4, 2]]
+
+
+def test_files_of_layers_are_as_they_were():
+    content = Selection(strategy="given", layers=(1, 4), architecture=architecture()).to_json()
+    assert "heads" not in content
+    assert Selection.from_json(content).heads is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "helps"),
+    [
+        pytest.param({"heads": ()}, "no head is given", id="none"),
+        pytest.param({"heads": ((1, 4), (4, 0))}, "Head 4 of layer 1", id="outside"),
+        pytest.param({"heads": ((1, 0),)}, r"of layers \[1\], the selection says \[1, 4\]", id="other-layers"),
+        pytest.param({"heads": HEADS[::-1]}, "out of order", id="order"),
+    ],
+)
+def test_heads_that_do_not_fit_are_refused(changes, helps):
+    with pytest.raises(OptionError, match=helps):
+        Selection(strategy="given", layers=(1, 4), architecture=architecture(), **changes)
+
+
+@pytest.mark.parametrize("heads", [[[1]], [1], "x", [[1, "a"]]])
+def test_a_file_with_broken_heads_is_refused(heads):
+    content = Selection(strategy="given", layers=(1, 4), heads=HEADS, architecture=architecture()).to_json()
+    with pytest.raises(DataFormatError, match="Broken selection"):
+        Selection.from_json({**content, "heads": heads})

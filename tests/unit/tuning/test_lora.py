@@ -8,6 +8,7 @@ from torch import nn
 
 from headimpact.core.errors import OptionError, UnknownNameError, UnsupportedModelError
 from headimpact.core.lora_arithmetic import count_lora_parameters
+from headimpact.selection.selection import Selection
 from headimpact.tuning.lora import attach_lora, attached_lora, build_lora_config, count_parameters
 from tests.unit.tuning.makers import architecture, deep_llava, deep_qwen, selection, selection_for
 
@@ -231,3 +232,9 @@ def test_second_adapter_is_refused(deep):
     config = build_lora_config(selection_for(deep, [0]))
     with attached_lora(deep, config), pytest.raises(OptionError, match="already carries an adapter"):
         attach_lora(deep, config)
+
+
+def test_single_heads_are_refused():
+    heads = Selection(strategy="given", layers=(0,), heads=((0, 1),), architecture=architecture())
+    with pytest.raises(OptionError, match=r"single heads.*headimpact.tuning.head_lora"):
+        build_lora_config(heads)

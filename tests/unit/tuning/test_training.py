@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import json
 
@@ -9,6 +10,7 @@ import torch
 from headimpact.core.artifacts import read_json
 from headimpact.core.errors import OptionError, OutputInUseError, RunFailedError, UnknownNameError
 from headimpact.core.provenance import hash_texts
+from headimpact.selection.selection import Selection
 from headimpact.tuning import training
 from headimpact.tuning.language_inputs import LanguageInputCache, encode_batch
 from headimpact.tuning.loss import answer_loss
@@ -268,3 +270,39 @@ def test_cache_of_other_examples_is_refused(llava, tmp_path):
     cache = LanguageInputCache(llava, examples(5))
     with pytest.raises(OptionError, match="of another model or list of examples"):
         tune(llava, tmp_path, listed=examples(5, seed=1), cache=cache)
+
+
+def test_heads_are_tuned_and_other_heads_keep_every_bit(llava, tmp_path):
+    of = selection_for(llava.model, (0, 2)).architecture
+    chosen = Selection(strategy="given", layers=(0, 2), heads=((0, 1), (2, 0), (2, 3)), architecture=of, r=2)
+    options = dataclasses.replace(
+        OPTIONS, max_steps=6, weight_decay=0.1, lora_dropout=0.1, target_modules=("q_proj", "o_proj")
+    )
+    result = tune_adapter(llava, examples(5), chosen, options=options, out=tmp_path, show_progress=False)
+    counted = dataclasses.replace(chosen, target_modules=options.target_modules).count_parameters()
+    assert result.count == counted
+    before = {name: weight.clone() for name, weight in llava.model.named_parameters()}
+    reloaded = peft.PeftModel.from_pretrained(copy.deepcopy(llava.model), str(result.adapter))
+    after = dict(reloaded.merge_and_unload().named_parameters())
+    changed = {name for name, weight in before.items() if not torch.equal(weight, after[name])}
+    assert {name.removesuffix(".weight") for name in changed} == {
+        of.module_name(layer_idx, name) for layer_idx in (0, 2) for name in ("q_proj", "o_proj")
+    }
+    width = of.projections["q_proj"][1] // of.num_heads
+    for layer_idx, heads in {0: [1], 2: [0, 3]}.items():
+        for name, axis in (("q_proj", 1), ("o_proj", 0)):
+            weight = f"{of.module_name(layer_idx, name)}.weight"
+            moved = (after[weight] != before[weight]).any(dim=axis).view(of.num_heads, width)
+            assert [head for head in range(of.num_heads) if moved[head].any()] == heads
+    record = read_json(tmp_path / "tuning.json", schema="tuning/1")
+    assert record["trainable_parameters"] == counted.trainable
+    assert Selection.from_json(record["selection"]) == chosen
+
+
+def test_options_that_reach_other_heads_are_refused_before_training(llava, tmp_path):
+    of = selection_for(llava.model, (0,)).architecture
+    chosen = Selection(strategy="given", layers=(0,), heads=((0, 1),), architecture=of)
+    options = dataclasses.replace(OPTIONS, peft_options={"use_dora": True})
+    with pytest.raises(OptionError, match="refused for heads"):
+        tune_adapter(llava, examples(2), chosen, options=options, out=tmp_path, show_progress=False)
+    assert not (tmp_path / "adapter").exists()

@@ -16,7 +16,7 @@ def shown_selections(runs: Sequence[RunFiles]) -> tuple[Selection, ...]:
     """Give the selections worth copying: the top ones, or all where there is none; each set of layers once."""
     every = [run.selection for run in runs if run.selection is not None]
     kept = [one for one in every if one.strategy == TOP] or every
-    distinct = {(one.strategy, one.layers): one for one in reversed(kept)}
+    distinct = {(one.strategy, one.layers, one.heads): one for one in reversed(kept)}
     return tuple(reversed(list(distinct.values())))[:CHOICES_SHOWN]
 
 
@@ -51,5 +51,13 @@ def _choice(selection: Selection) -> Choice:
     cost = wording.plural(selection.trainable_parameters(), "trainable parameter")
     share = wording.percent(selection.trainable_share())
     targets = json.dumps(list(selection.target_module_names()), indent=1)
-    title = f"Chosen layers ({selection.strategy}): {size}, {cost} ({share} of the model) at r = {selection.r}"
+    cost = f"{cost} ({share} of the model) at r = {selection.r}"
+    if selection.heads is not None:
+        size = f"{wording.plural(len(selection.heads), 'head')} in {size}"
+        heads = " ".join(f"{layer_idx}.{head_idx}" for layer_idx, head_idx in selection.heads)
+        # Its modules alone would tune the whole layers.
+        return Choice(
+            f"Chosen heads ({selection.strategy}): {size}, {cost}", f"layer.head: {heads}", "", selection.notes
+        )
+    title = f"Chosen layers ({selection.strategy}): {size}, {cost}"
     return Choice(title, f"layers: {wording.listed(selection.layers, join=' ')}", targets, selection.notes)
