@@ -1,5 +1,7 @@
 """Head Impact: how far the image tokens a head attends to are the key object's."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
