@@ -8,16 +8,14 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from headimpact.attention.head_rows import CHUNK_BYTES, HeadRows, head_rows
 from headimpact.attention.interception import AttentionCall, replace_attention
+from headimpact.attention.positions import ImageMask, check_positions, image_mask, query_positions
 from headimpact.core.errors import OptionError, UnsupportedModelError
 from headimpact.core.registry import unknown_name_message
-
-ImageMask = Bool[Tensor, "batch keys"]
-"""Which keys are image tokens, per batch row."""
 
 Weights = Float[Tensor, "batch heads queries keys"]
 
@@ -73,6 +71,7 @@ def knock_out(
     keys: Sequence[Tensor],
     queries: Sequence[Tensor] | None = None,
     knockout: str = "renormalize",
+    means: Mapping[int, Float[Tensor, "heads value_dim"]] | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Iterator[None]:
     """Silence chosen heads' attention to chosen keys in every forward pass inside the block.
@@ -92,6 +91,8 @@ def knock_out(
         queries: Query positions per batch row that are silenced, padding counted, at least one each; None for every
             row, image tokens among themselves too.
         knockout: One of `KNOCKOUTS`.
+        means: Layer to what every head takes from the image tokens on average (see `gather_image_parts`), put in place
+            of what it would have taken; only with `zero`, which leaves that place empty.
         chunk_bytes: About how many bytes may be held at a time beyond the model's own; a single row of the heads that
             share a key/value head, with its keys and values, is the least.
 
@@ -99,8 +100,8 @@ def knock_out(
         Nothing.
 
     Raises:
-        OptionError: If a layer or head does not exist, no head is chosen, the knockout is unknown, or positions do not
-            fit the batch or the sequence.
+        OptionError: If a layer or head does not exist, no head is chosen, the knockout is unknown, there are means
+            without `zero` or not for every layer, or positions do not fit the batch or the sequence.
         UnsupportedModelError: If attention does not go through transformers' interface, is no plain softmax, or
             a cache may have dropped keys.
         RunFailedError: If the model drops attention weights at random (training mode).
@@ -108,69 +109,29 @@ def knock_out(
     if knockout not in KNOCKOUTS:
         raise OptionError(unknown_name_message("knockout", knockout, KNOCKOUTS))
     _check_heads(modules, heads)
-    _check_positions(keys, queries)
+    if means is not None and (knockout != "zero" or set(heads) - set(means)):
+        raise OptionError(
+            f"Means of layers {', '.join(map(str, sorted(means)))} do not go with knockout {knockout!r} of layers "
+            f"{', '.join(map(str, sorted(heads)))}. Expected 'zero' and means of every one of them."
+        )
+    check_positions(keys, queries)
     change = KNOCKOUTS[knockout]
 
     def silence(layer: int, call: AttentionCall, output: Tensor) -> Tensor:
         _check_call(layer, call, output, heads[layer])
-        is_image = _image_mask(call, keys)
+        is_image = image_mask(call, keys)
         silenced = output.clone()
         with torch.autocast(device_type=output.device.type, enabled=False):
             chosen = sorted(set(heads[layer]))
-            for rows in head_rows(call, chosen, _query_positions(call, queries), chunk_bytes=chunk_bytes):
+            for rows in head_rows(call, chosen, query_positions(call, queries), chunk_bytes=chunk_bytes):
                 fresh = rows.output(change(rows, is_image[rows.batch]))
+                if means is not None:
+                    fresh = fresh + means[layer].to(fresh.device)[rows.heads]
                 silenced[rows.batch[:, None, None], rows.positions[:, :, None], rows.heads] = fresh.to(output.dtype)
         return silenced
 
     with replace_attention({layer: modules[layer] for layer in heads}, silence):
         yield
-
-
-def _image_mask(call: AttentionCall, keys: Sequence[Tensor]) -> ImageMask:
-    """Mark image tokens among the keys of a call.
-
-    Args:
-        call: An attention call.
-        keys: Key positions per batch row.
-
-    Raises:
-        OptionError: If the call has another batch or fewer keys.
-        UnsupportedModelError: If a sliding cache may have dropped keys, so that positions count from elsewhere.
-    """
-    num_queries, num_keys = call.query.shape[2], call.key.shape[2]
-    window = call.options.get("sliding_window")
-    if window is not None and window <= num_keys != num_queries:
-        raise UnsupportedModelError(
-            f"Image tokens cannot be told in a sliding cache: a window of {window} keys, and {num_keys} keys for "
-            f"{num_queries} new ones, so the first may have been dropped. Run whole sequences, without a cache."
-        )
-    _check_fit("keys", keys, batch=call.key.shape[0], length=num_keys)
-    is_image = torch.zeros(call.key.shape[0], num_keys, dtype=torch.bool)
-    for row, positions in enumerate(keys):
-        is_image[row, positions.cpu()] = True
-    return is_image.to(call.key.device)
-
-
-def _query_positions(call: AttentionCall, queries: Sequence[Tensor] | None) -> Tensor:
-    """Give the query positions of a call that are meant, ragged lists filled up with their last entry.
-
-    Args:
-        call: An attention call.
-        queries: Query positions per batch row, or None for all.
-
-    Returns:
-        Positions `[batch, queries]` on the call's device.
-
-    Raises:
-        OptionError: If the call has another batch or fewer queries.
-    """
-    batch, _, num_queries, _ = call.query.shape
-    if queries is None:
-        return torch.arange(num_queries, device=call.query.device).expand(batch, -1)
-    _check_fit("queries", queries, batch=batch, length=num_queries)
-    length = max(len(row) for row in queries)
-    filled = [torch.cat([row, row[-1:].expand(length - len(row))]) for row in queries]
-    return torch.stack(filled).long().to(call.query.device)
 
 
 def _check_heads(modules: Mapping[int, nn.Module], heads: Mapping[int, Sequence[int]]) -> None:
@@ -187,24 +148,6 @@ def _check_heads(modules: Mapping[int, nn.Module], heads: Mapping[int, Sequence[
             f"Layers without attention to knock out: {', '.join(map(str, unknown))}; expected some of "
             f"{', '.join(map(str, sorted(modules)))}."
         )
-
-
-def _check_positions(keys: Sequence[Tensor], queries: Sequence[Tensor] | None) -> None:
-    """Refuse positions that belong to different batches or leave a batch row without queries.
-
-    Raises:
-        OptionError: If they do.
-    """
-    if queries is None:
-        return
-    if len(queries) != len(keys):
-        raise OptionError(
-            f"Queries and keys belong to different batches: {len(queries)} and {len(keys)} rows; expected as many as "
-            "the batch has."
-        )
-    for row, positions in enumerate(queries):
-        if len(positions) == 0:
-            raise OptionError(f"No query positions in batch row {row}. Leave the row out of the batch.")
 
 
 def _check_call(layer: int, call: AttentionCall, output: Tensor, heads: Sequence[int]) -> None:
@@ -226,19 +169,4 @@ def _check_call(layer: int, call: AttentionCall, output: Tensor, heads: Sequence
             f"Heads cannot be told in the output of {type(call.module).__name__} with implementation "
             f"{call.implementation!r}: shape {tuple(output.shape)}, expected {expected}. Pass --attn-implementation "
             "sdpa or eager."
-        )
-
-
-def _check_fit(name: str, positions: Sequence[Tensor], *, batch: int, length: int) -> None:
-    """Refuse positions of another batch, or outside the sequence.
-
-    Raises:
-        OptionError: If they are.
-    """
-    reach = [int(bound) for row in positions if len(row) for bound in row.aminmax()]
-    if len(positions) != batch or any(not 0 <= bound < length for bound in reach):
-        raise OptionError(
-            f"Positions do not fit the sequence: {len(positions)} rows of {name}, from {min(reach, default=0)} to "
-            f"{max(reach, default=0)}; the model ran on {batch} rows of {length} {name}. Pass positions with padding "
-            "counted, one list per batch row."
         )
