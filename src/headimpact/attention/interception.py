@@ -1,11 +1,12 @@
-"""The door into transformers' attention: sees every call of chosen modules, changes none of them.
+"""The door into transformers' attention: sees every call of chosen modules, and may hand on another output.
 
 Attention modules look their function up at each call, in an `AttentionInterface` by the name in the config,
 or, for `eager`, in their own modelling file. The function that stands there is replaced in place by one that
-calls it and, for chosen modules only, shows the call to an observer; on exit it is put back. So the name in
-the config stays, and with it the mask that the implementation expects.
+calls it and, for chosen modules only, shows the call to an observer, or lets a replacement give the output that
+the module gets; on exit it is put back. So the name in the config stays, and with it the mask that the
+implementation expects.
 
-One door per place serves any number of observers, so captures may be nested, overlap or belong to several
+One door per place serves any number of watchers, so captures may be nested, overlap or belong to several
 models; the last one out puts the original back.
 """
 
@@ -39,6 +40,7 @@ class AttentionCall:
         implementation: Name of the function, as in the model's config.
         query: Queries `[batch, heads, queries, head_dim]`, rotary positions applied.
         key: Keys `[batch, key_value_heads, keys, head_dim]`.
+        value: Values `[batch, key_value_heads, keys, value_dim]`.
         attention_mask: What the function got: None, 4-D bool or additive, 2-D padding, or a `BlockMask`.
         options: Its keyword arguments (scaling, softcap, sliding_window, is_causal, ...).
         weights: Attention weights that the function itself returned, or None.
@@ -48,12 +50,14 @@ class AttentionCall:
     implementation: str
     query: torch.Tensor
     key: torch.Tensor
+    value: torch.Tensor
     attention_mask: Any
     options: Mapping[str, Any]
     weights: torch.Tensor | None
 
 
-Observer = Callable[[AttentionCall], None]
+_Watcher = Callable[[AttentionCall, torch.Tensor], torch.Tensor]
+"""(call, output so far) -> output from here on."""
 
 
 @contextlib.contextmanager
@@ -72,10 +76,39 @@ def observe_attention(
     Raises:
         UnsupportedModelError: If a module does not look its attention function up the way transformers does.
     """
+
+    def show(layer: int, call: AttentionCall, output: torch.Tensor) -> torch.Tensor:
+        observer(layer, call)
+        return output
+
+    with replace_attention(modules, show):
+        yield
+
+
+@contextlib.contextmanager
+def replace_attention(
+    modules: Mapping[int, nn.Module], replacement: Callable[[int, AttentionCall, torch.Tensor], torch.Tensor]
+) -> Iterator[None]:
+    """Let a function give the output of every attention call of some modules while the block runs.
+
+    Where several are there at once, each gets what the one before it gave, in the order in which they came; calls
+    hold queries, keys and values as the model made them.
+
+    Args:
+        modules: Layer to attention module; other modules, of this or any model, pass unseen.
+        replacement: Called with the layer, the call and its output `[batch, queries, heads, value_dim]` before the
+            output projection, which it must not change; gives the output that the module goes on with.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        UnsupportedModelError: If a module does not look its attention function up the way transformers does.
+    """
     with contextlib.ExitStack() as stack:
         for layer, module in modules.items():
             door = _door_of(module)
-            stack.enter_context(door.watch(module, functools.partial(observer, layer)))
+            stack.enter_context(door.watch(module, functools.partial(replacement, layer)))
         yield
 
 
@@ -93,15 +126,15 @@ class _Door:
         self._owner = owner
         self._name = name
         self._implementation = implementation
-        self._watchers: list[tuple[nn.Module, Observer]] = []
+        self._watchers: list[tuple[nn.Module, _Watcher]] = []
         self._watched: Callable[..., Any] | None = None
         self._before: Any = _ABSENT
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def watch(self, module: nn.Module, observer: Observer) -> Iterator[None]:
-        """Show calls of one module to an observer; the door is there as long as anyone watches."""
-        entry = (module, observer)
+    def watch(self, module: nn.Module, watcher: _Watcher) -> Iterator[None]:
+        """Pass calls of one module to a watcher; the door is there as long as anyone watches."""
+        entry = (module, watcher)
         with self._lock:
             if not self._watchers:
                 self._install()
@@ -127,12 +160,13 @@ class _Door:
             if self._watched is not watched:  # left behind in somebody else's chain
                 return result
             module = args[0] if args else kwargs.get("module")
-            observers = [observer for watched_module, observer in tuple(self._watchers) if watched_module is module]
-            if observers:
-                call = _describe(names, args, kwargs, result, self._implementation)
-                for observer in observers:
-                    observer(call)
-            return result
+            watchers = [watcher for watched_module, watcher in tuple(self._watchers) if watched_module is module]
+            if not watchers:
+                return result
+            call, output = _describe(names, args, kwargs, result, self._implementation), result[0]
+            for watcher in watchers:
+                output = watcher(call, output)
+            return output, *result[1:]
 
         self._watched = self._owner[self._name] = watched
 
@@ -175,12 +209,13 @@ def _describe(
             f"at most {len(names)}: {', '.join(names)}. Pass --attn-implementation sdpa or eager."
         )
     options = {**dict(zip(names, args, strict=False)), **kwargs}
-    module, query, key = (options.pop(name) for name in _ARGUMENTS[:3])
+    module, query, key, value = (options.pop(name) for name in _ARGUMENTS[:4])
     return AttentionCall(
         module=module,
         implementation=implementation,
         query=query,
         key=key,
+        value=value,
         attention_mask=options.pop("attention_mask", None),
         options=options,
         weights=result[1],

@@ -38,6 +38,7 @@ def attention_call(
         implementation=implementation,
         query=torch.randn(batch, heads, queries, 8, generator=generator).to(dtype),
         key=torch.randn(batch, groups, keys, 8, generator=generator).to(dtype),
+        value=torch.randn(batch, groups, keys, 6, generator=generator).to(dtype),
         attention_mask=mask,
         options={"scaling": 0.7, **options},
         weights=None,

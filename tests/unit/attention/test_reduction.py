@@ -63,6 +63,7 @@ def test_two_keys_by_hand():
         implementation="eager",
         query=torch.ones(1, 1, 1, 1),
         key=torch.tensor([0.0, math.log(3)]).view(1, 1, 2, 1),
+        value=torch.ones(1, 1, 2, 1),
         attention_mask=None,
         options={},
         weights=None,
