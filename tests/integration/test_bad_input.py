@@ -184,7 +184,10 @@ DATA: Cases = {
         "Unknown split 'trian'. Did you mean 'train'",
     ),
     "limit of nothing": (lambda p: p.score(p.data(), "--limit", 0), "--limit is 0"),
-    "prompt with the image token": (lambda p: p.score(p.data(), "--prompt", "<image> what?"), "'<image>'"),
+    "prompt with places for two": (
+        lambda p: p.score(p.data(), "--prompt", "<image> or <image>?"),
+        "marks 2 places for pictures (<image>), expected 1",
+    ),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from headimpact.embedded.scenes import build_scenes
 from headimpact.models.batching import BatchSize
 from headimpact.models.loading import load_model
 from headimpact.scoring import chance
-from headimpact.scoring.sample_scores import PictureScores, SampleScores
+from headimpact.scoring.sample_scores import SampleScores
 from headimpact.scoring.swap_tables import build_swap_tables
 from headimpact.workflows.api import read_dataset
 from headimpact.workflows.head_measurement import DonorMasks, measure_pictures
@@ -33,7 +33,7 @@ def every_map_against_every_mask(tmp_path_factory):
         options=MeasurementOptions(),
         batch_size=BatchSize(8),
     )
-    scored = [found for found in measured if isinstance(found, PictureScores)]
+    scored = [found["head_impact"] for found in measured if not isinstance(found, str)]
     (table,) = build_swap_tables(SampleScores.from_pictures(scored, skipped={}, shape=SHAPE))
     assert table.values.shape[:2] == (PICTURES, PICTURES)
     return table.values[:, :, : np.prod(SHAPE)]

@@ -98,7 +98,12 @@ def test_no_pictures(loaded):
     [
         pytest.param({"prompt": " "}, OptionError, r"--prompt is ' '; expected .* such as 'Describe", id="no prompt"),
         pytest.param({"max_new_tokens": 0}, OptionError, "--max-new-tokens is 0; expected 1", id="no tokens"),
-        pytest.param({"prompt": "<image><|image_pad|>"}, DataFormatError, "holds the image token", id="image token"),
+        pytest.param(
+            {"prompt": "<image><image><|image_pad|>"},
+            DataFormatError,
+            "holds the image token|marks 2",
+            id="image token",
+        ),
     ],
 )
 def test_what_cannot_be_asked(loaded, options, error, match):

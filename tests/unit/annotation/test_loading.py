@@ -124,7 +124,7 @@ def test_no_code_of_a_checkpoint_is_run(kind):
     load, folder = kind
     edit_config(folder, model_type="own", auto_map={"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"})
     (folder / "own.py").write_text("raise SystemExit('ran')")
-    with pytest.raises(UnsupportedModelError, match=r"Cannot load config\.json"):
+    with pytest.raises(UnsupportedModelError, match=r"Unknown model type 'own' in config\.json"):
         load(folder)
 
 

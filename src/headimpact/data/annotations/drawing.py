@@ -65,8 +65,8 @@ def box_part(x0: float, y0: float, x1: float, y1: float) -> Part:
         DataFormatError: If it has no area.
 
     Example:
-        >>> box_part(1, 0, 3, 2)
-        [1, 0, 3, 0, 3, 2, 1, 2]
+        >>> box_part(1.0, 0.0, 3.0, 2.0)
+        [1.0, 0.0, 3.0, 0.0, 3.0, 2.0, 1.0, 2.0]
     """
     if not (x0 < x1 and y0 < y1):
         raise DataFormatError(
