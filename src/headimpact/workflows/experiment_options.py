@@ -32,6 +32,11 @@ def check_options(config: ExperimentConfig) -> None:
     for name in ("calibration", "train", "test", "seeds", "max_steps", "batch_size"):
         if getattr(config, name) < 1:
             raise OptionError(f"--{name.replace('_', '-')} is {getattr(config, name)}; expected 1 or more.")
+    if config.exhaustive and config.random_draws != ExperimentConfig.random_draws:
+        raise OptionError(
+            f"--random-draws is {config.random_draws}, but every set of layers is tuned here. Leave it out, or use "
+            "headimpact demo."
+        )
     if config.random_draws < 1 and not config.exhaustive:
         raise OptionError("--random-draws is 0; expected 1 or more: random choices are the chance level.")
 

@@ -24,7 +24,7 @@ def list_command(config: ListConfig) -> None:
         return
     width = max(len(row["name"]) for row in rows)
     lines = [f"{row['name']:<{width}}  {'  '.join(_short(row))}".rstrip() for row in rows]
-    print_answer(lines, {config.kind: rows}, as_json=config.json)
+    print_answer(lines, {config.kind: [_for_json(row, config.kind) for row in rows]}, as_json=config.json)
 
 
 def markdown_tables(rows: Rows) -> list[str]:
@@ -53,6 +53,21 @@ def _short(row: dict[str, str]) -> list[str]:
     """Give what fits on a line of a terminal."""
     return [value for field, value in row.items() if field not in ("name", *LONG_FIELDS) and value]
 
+
+def _for_json(row: dict[str, str], kind: str) -> dict[str, str | list[str]]:
+    """Give a row as a program wants it: a family by its `model_type`, several names as a list."""
+    name = "model_type" if kind == "families" else "name"
+    rest = {field: value for field, value in row.items() if field != "name"}
+    return {name: row["name"], **rest, **{field: _names(row[field]) for field in NAME_LISTS if field in row}}
+
+
+def _names(text: str) -> list[str]:
+    """Take names apart that a table shows in one cell."""
+    return text.split(", ") if text else []
+
+
+NAME_LISTS = ("implementations", "checkpoints")
+"""Fields of a row that hold several names."""
 
 LONG_FIELDS = ("tiles", "implementations", "needs", "transformers", "checkpoints")
 """Fields of a row that only `--json` and `--markdown` show."""
