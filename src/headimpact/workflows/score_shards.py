@@ -100,14 +100,17 @@ def _fill_shards(
     from headimpact.models.batching import BatchSize
 
     batch_size = BatchSize(config.batch_size)
-    started, remaining = time.monotonic(), sum(map(len, blocks.values()))
+    remaining = sum(map(len, blocks.values()))
+    if remaining > config.shard_size:
+        first = next(iter(blocks.values()))[: config.batch_size]
+        started = time.monotonic()
+        _score_block(loaded, first, donors, config=config, prompt=prompt, batch_size=batch_size)  # not kept: a trial
+        announce_run(time.monotonic() - started, len(first), remaining, device=str(loaded.device))
     with tqdm(total=remaining, desc=f"score {targets[0].folder.name}", unit="picture", leave=False) as bar:
         for index, pictures in blocks.items():
             samples = _score_block(loaded, pictures, donors, config=config, prompt=prompt, batch_size=batch_size)
             for target in targets:
                 write_shard(target.folder, index, samples[target.score], identity=target.identity)
-            if not bar.n:
-                announce_rest(time.monotonic() - started, len(pictures), remaining, device=str(loaded.device))
             bar.update(len(pictures))
 
 
@@ -205,13 +208,13 @@ def split_samples(samples: Sequence[Sample], size: int) -> list[Sequence[Sample]
     return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
-def announce_rest(seconds: float, pictures: int, remaining: int, *, device: str) -> None:
-    """Say after the first block how long the rest will take and how much memory it took, a GPU's where there is one."""
+def announce_run(seconds: float, pictures: int, remaining: int, *, device: str) -> None:
+    """Say before a long run how long it will take and how much memory a batch took, a GPU's where there is one."""
     import resource
 
     import torch
 
-    total = seconds / pictures * (remaining - pictures)
+    total = seconds / pictures * remaining
     if total <= 20:
         return
     is_gpu = device.startswith("cuda")
@@ -219,9 +222,9 @@ def announce_rest(seconds: float, pictures: int, remaining: int, *, device: str)
         torch.cuda.max_memory_allocated(device) if is_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     )
     _LOG.info(
-        "about %.1f min more for %d pictures; memory of the %s so far %.1f GiB",
+        "about %.1f min for %d pictures; memory of the %s so far %.1f GiB",
         total / 60,
-        remaining - pictures,
+        remaining,
         "GPU" if is_gpu else "process",
         peak / 2**30,
     )
