@@ -43,6 +43,13 @@ DONORS = 64
 Way = Callable[[], object]
 
 
+def qwen2_vl_2b() -> PretrainedConfig:
+    return Qwen2Config(
+        vocab_size=151_936, hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, num_attention_heads=12,
+        num_key_value_heads=2, max_position_embeddings=32_768, tie_word_embeddings=True,
+    )  # fmt: skip
+
+
 def qwen2_5_vl_3b() -> PretrainedConfig:
     return Qwen2Config(
         vocab_size=151_936, hidden_size=2048, intermediate_size=11_008, num_hidden_layers=36, num_attention_heads=16,
@@ -65,6 +72,7 @@ def llava_1_5_7b() -> PretrainedConfig:
 
 
 MODELS: dict[str, Callable[[], PretrainedConfig]] = {
+    "Qwen2-VL-2B": qwen2_vl_2b,
     "Qwen2.5-VL-3B": qwen2_5_vl_3b,
     "SmolVLM2-2.2B": smolvlm2_2b,
     "LLaVA-1.5-7B": llava_1_5_7b,

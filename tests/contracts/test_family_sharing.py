@@ -63,7 +63,7 @@ def test_shared_prompts_change_no_map(name, tiny_model, implementation):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
 
 
-def test_a_response_that_reads_into_the_prompt_is_noticed(tiny_model):
+def test_the_shared_part_and_a_continuation_are_the_row_of_its_own(tiny_model):
     loaded = tiny_model("qwen2_5_vl")
     batch = encode_shared(loaded, IMAGES[:1], PROMPTS[:1], [("a red circle", "a blue circle")])
     whole = encode(loaded, IMAGES[:1], PROMPTS[:1], ["a red circle"])
