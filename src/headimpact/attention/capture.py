@@ -16,7 +16,7 @@ from headimpact.attention.reduction import REDUCTIONS, WantedPositions, reduce_r
 from headimpact.core.errors import OptionError, RunFailedError
 from headimpact.core.registry import unknown_name_message
 
-CHUNK_BYTES = 8 * 2**20
+CHUNK_BYTES = 16 * 2**20
 """About how much the capture holds at a time beyond the model's own tensors and the maps."""
 
 

@@ -112,13 +112,14 @@ def reduce_rows(
             rows = _Rows(call, wanted, visibility, block)
             heads = slice(block.groups.start * per_group, block.groups.stop * per_group)
             held, keys = maps[block.batch, heads], wanted.keys[block.batch]
-            shares = wanted.weights[block.batch, None, None, None, block.rows]
-            for part, weights in rows.weights(keys):
+            shares = wanted.weights[block.batch, None, None, block.rows]
+            for part, weights, totals in rows.weights(keys):
                 if reduction == "mean":
-                    reduced = torch.matmul(shares, weights).flatten(1, 2).squeeze(2)
+                    # Dividing each row's share is the same as dividing the row, and no pass over the keys.
+                    reduced = torch.matmul((shares / totals).unsqueeze(3), weights).flatten(1, 2).squeeze(2)
                     held[..., part] += _image_tokens(reduced, keys[:, part])
                 else:
-                    reduced = weights.amax(dim=3).flatten(1, 2)
+                    reduced = weights.div_(totals.unsqueeze(4)).amax(dim=3).flatten(1, 2)
                     held[..., part] = torch.maximum(held[..., part], _image_tokens(reduced, keys[:, part]))
                 sees[block.batch, heads] |= rows.sees(keys[:, part])
     return maps, sees
@@ -155,25 +156,26 @@ class _Rows:
 
     def weights(
         self, keys: Int[Tensor, "batch image_tokens"]
-    ) -> Iterator[tuple[slice, Float[Tensor, "batch groups per_group queries keys"]]]:
+    ) -> Iterator[tuple[slice, Float[Tensor, "batch groups per_group queries keys"], Tensor]]:
         """Compute the weights of these rows at the image tokens, block by block, or once at all keys if they fit.
 
         Args:
             keys: The image tokens.
 
         Yields:
-            Which of the image tokens, and the weights at just these or at all keys.
+            Which of the image tokens, the weights at just these or at all keys, and what each row is still to be
+            divided by, `[batch, groups, per_group, queries]`.
         """
         num_keys, step = self._call.key.shape[2], self._block.keys_at_once
         if step >= num_keys and num_keys != keys.shape[1]:
             logits = self._slab(0, num_keys)
             weights = logits.sub_(logits.amax(dim=-1, keepdim=True).clamp_min_(_LOWEST)).exp_()
-            yield slice(0, keys.shape[1]), weights.div_(weights.sum(dim=-1, keepdim=True))
+            yield slice(0, keys.shape[1]), weights, weights.sum(dim=-1)
             return
         total = self.log_total()
         for start in range(0, keys.shape[1], step):
             part = slice(start, start + step)
-            yield part, self.logits(keys[:, part]).sub_(total[..., None]).exp_()
+            yield part, self.logits(keys[:, part]).sub_(total[..., None]).exp_(), torch.ones_like(total)
 
     def _slab(self, start: int, stop: int) -> Float[Tensor, "batch groups per_group queries keys"]:
         """Compute the masked logits of these rows at neighbouring keys."""

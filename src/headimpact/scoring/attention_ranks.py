@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from headimpact.scoring.descending import descending_order
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RankedTokens:
@@ -41,7 +43,8 @@ def rank_tokens(rows: Float[Tensor, "rows image_tokens"], weights: Float[Tensor,
         >>> ranked.above.tolist(), ranked.through.tolist()
         ([[0.0, 0.5, 0.5]], [[0.5, 2.5, 2.5]])
     """
-    ordered, order = rows.sort(dim=1, descending=True)
+    order = descending_order(rows)
+    ordered = rows.gather(1, order)
     area = weights[order]
     filled = area.cumsum(dim=1)
     last = is_last(ordered)

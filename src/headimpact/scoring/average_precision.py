@@ -5,7 +5,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headimpact.scoring.attention_ranks import is_last, rank_tokens, value_at_next
-from headimpact.scoring.mask_groups import masks_by_size
 from headimpact.scoring.views import ViewTokens, average_views
 
 
@@ -51,7 +50,7 @@ def _mean_precision(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens
     ranked = rank_tokens(rows, tokens.weights)
     down_to = ranked.by_token(ranked.through)
     found = torch.empty(rows.shape[0], tokens.inside.shape[0], dtype=down_to.dtype, device=rows.device)
-    for masks, own, held in masks_by_size(tokens.inside, tokens.weights):
+    for masks, own, held in tokens.by_size:
         through, order = down_to[:, own].sort(dim=2)
         area = held.expand(rows.shape[0], -1, -1).gather(2, order)
         # Tokens of equal attention are reached together: each counts the key tokens down to the last of them.

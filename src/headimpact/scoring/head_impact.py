@@ -1,5 +1,6 @@
 """Head Impact: how far the image tokens a head attends to are the key object's."""
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -9,8 +10,8 @@ from torch import Tensor
 from headimpact.core.errors import UnknownNameError
 from headimpact.core.registry import unknown_name_message
 from headimpact.scoring.binarization import above_mean, above_otsu, above_quantile
+from headimpact.scoring.descending import descending, descending_order
 from headimpact.scoring.key_tokens import key_tokens
-from headimpact.scoring.mask_groups import masks_by_size
 from headimpact.scoring.ties import expected_tied_iou
 from headimpact.scoring.views import ScoreRows, ViewTokens, average_views
 
@@ -68,7 +69,7 @@ def head_impact(
     if rule not in RULES:
         raise UnknownNameError(unknown_name_message("binarisation rule", rule, RULES))
     score_rows: dict[str, ScoreRows] = {
-        "area": lambda rows, tokens: _area_iou(rows, tokens.inside, tokens.weights),
+        "area": _area_iou,
         "soft": lambda rows, tokens: _soft_iou(rows, tokens.coverage, tokens.weights),
         "mean": lambda rows, tokens: _region_iou(above_mean(rows, tokens.weights, k=k), tokens),
         "quantile": lambda rows, tokens: _region_iou(above_quantile(rows, tokens.weights, quantile=quantile), tokens),
@@ -102,36 +103,79 @@ def skip_reasons(
     return tuple(None if None in reasons else reasons[0] for reasons in zip(*per_view, strict=True))
 
 
-def _area_iou(
-    maps: Float[Tensor, "rows image_tokens"],
-    inside: Bool[Tensor, "masks image_tokens"],
-    weights: Float[Tensor, " image_tokens"],
-) -> Float[Tensor, "rows masks"]:
+def _area_iou(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens) -> Float[Tensor, "rows masks"]:
     """Score the tokens of highest attention up to the area of each mask."""
-    sizes = inside.to(weights.dtype) @ weights
-    ordered, order = maps.sort(dim=1, descending=True)
-    filled = weights[order].cumsum(dim=1)
-    goal = sizes.expand(maps.shape[0], -1).contiguous()
-    cut = torch.searchsorted(filled, goal).clamp(max=maps.shape[1] - 1)
+    cuts = _cut_at_size(rows, tokens)
+    found = _hits(Tensor.ge_, rows, tokens, cuts.threshold)
+    iou = found / (2 * tokens.sizes - found)
+    open_ = (~cuts.is_clean).any(dim=1)
+    if bool(open_.any()):
+        iou[open_] = _expected_iou(rows[open_], tokens, cuts.of(open_), hits_through=found[open_])
+    return iou
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Cuts:
+    """Where every head's attention is cut to give each mask's size.
+
+    Attributes:
+        ordered: Attention from the highest down.
+        filled: Area of the tokens down to each place; one row where it is the same for all heads.
+        threshold: Attention at the cut.
+        is_clean: Whether the tokens of at least that attention take just the mask's size.
+    """
+
+    ordered: Float[Tensor, "rows image_tokens"]
+    filled: Float[Tensor, "rows_or_one image_tokens"]
+    threshold: Float[Tensor, "rows masks"]
+    is_clean: Bool[Tensor, "rows masks"]
+
+    def of(self, chosen: Bool[Tensor, " rows"]) -> "_Cuts":
+        """Give some heads' cuts."""
+        filled = self.filled.expand(len(self.ordered), -1)[chosen]
+        return _Cuts(self.ordered[chosen], filled, self.threshold[chosen], self.is_clean[chosen])
+
+
+def _cut_at_size(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens) -> _Cuts:
+    """Find the cuts; tokens of equal area need no order, only the values in order."""
+    if tokens.are_equal:
+        ordered = descending(rows)
+        filled = tokens.weights.cumsum(dim=0)[None]
+    else:
+        order = descending_order(rows)
+        ordered, filled = rows.gather(1, order), tokens.weights[order].cumsum(dim=1)
+    last = rows.shape[1] - 1
+    cut = torch.searchsorted(filled, tokens.sizes.expand(len(filled), -1).contiguous()).clamp(max=last)
+    is_full = filled.gather(1, cut) == tokens.sizes
+    cut = cut.expand(len(rows), -1)
     threshold = ordered.gather(1, cut)
-    ascending = -ordered
-    first = torch.searchsorted(ascending, -threshold)
-    last = torch.searchsorted(ascending, -threshold, right=True)
-    through = filled.gather(1, last - 1)
-    above = torch.where(first > 0, filled.gather(1, (first - 1).clamp(min=0)), 0.0)
-    hits_above = _hits(torch.gt, maps, inside, weights, threshold)
-    tied_tokens = order.gather(1, first)  # at the cut stands one token alone, but for ties
-    hits_tied = weights[tied_tokens] * inside.T.gather(0, tied_tokens)
-    has_ties = (last - first > 1).any(dim=1)
-    if bool(has_ties.any()):
-        hits_tied[has_ties] = _hits(torch.eq, maps[has_ties], inside, weights, threshold[has_ties])
+    is_last_of_its_value = (cut == last) | (ordered.gather(1, (cut + 1).clamp(max=last)) < threshold)
+    return _Cuts(ordered, filled, threshold, is_full & is_last_of_its_value)
+
+
+def _expected_iou(
+    rows: Float[Tensor, "rows image_tokens"],
+    tokens: ViewTokens,
+    cuts: _Cuts,
+    *,
+    hits_through: Float[Tensor, "rows masks"],
+) -> Float[Tensor, "rows masks"]:
+    """Average IoU over the draws of the tokens at the cut, or take the one token there in part."""
+    goal = tokens.sizes.expand_as(cuts.threshold)
+    ascending, threshold = -cuts.ordered, -cuts.threshold
+    first = torch.searchsorted(ascending, threshold)
+    last = torch.searchsorted(ascending, threshold, right=True)
+    through = cuts.filled.gather(1, last - 1)
+    above = torch.where(first > 0, cuts.filled.gather(1, (first - 1).clamp(min=0)), 0.0)
+    hits_above = _hits(Tensor.gt_, rows, tokens, cuts.threshold)
+    hits_tied = hits_through - hits_above
     places = goal - above
     tied_area = through - above
     expected = hits_above + places * hits_tied / tied_area
     iou = expected / (2 * goal - expected)
     open_ = (last - first > 1) & (hits_tied > 0) & (hits_tied < tied_area) & (places < tied_area)
     if bool(open_.any()):
-        tied = (last - first)[open_].to(weights.dtype)
+        tied = (last - first)[open_].to(goal.dtype)
         unit = tied_area[open_] / tied
         iou[open_] = expected_tied_iou(
             certain=hits_above[open_],
@@ -146,17 +190,19 @@ def _area_iou(
 
 def _hits(
     compare: Callable[[Tensor, Tensor], Tensor],
-    maps: Float[Tensor, "rows image_tokens"],
-    inside: Bool[Tensor, "masks image_tokens"],
-    weights: Float[Tensor, " image_tokens"],
+    rows: Float[Tensor, "rows image_tokens"],
+    tokens: ViewTokens,
     threshold: Float[Tensor, "rows masks"],
 ) -> Float[Tensor, "rows masks"]:
-    """Sum each mask's area above each head's cut, or at it, a few masks of about the same size at a time."""
-    by_token = maps.T.contiguous()
-    found = torch.empty_like(threshold, dtype=weights.dtype)
-    for masks, tokens, held in masks_by_size(inside, weights):
-        hit = compare(by_token[tokens], threshold[:, masks].T[:, None])
-        found[:, masks] = torch.matmul(held[:, None], hit.to(weights.dtype))[:, 0].T
+    """Sum each mask's area above each head's cut, or down to it, a few masks of about the same size at a time."""
+    by_token, by_mask = rows.T.contiguous(), threshold.T[:, None]
+    found = torch.empty_like(threshold, dtype=tokens.weights.dtype)
+    # Tokens of equal area are counted, and single precision counts exactly.
+    exact = torch.float32 if tokens.are_equal else tokens.weights.dtype
+    for masks, own, held in tokens.by_size:
+        values = by_token.index_select(0, own.flatten()).view(*own.shape, -1)
+        hit = compare(values, by_mask[masks])  # written over the copy: 1 and 0, no booleans to convert
+        found[:, masks] = torch.matmul(held[:, None].to(exact), hit.to(exact))[:, 0].T.to(found.dtype)
     return found
 
 

@@ -2,16 +2,23 @@
 
 from collections.abc import Iterator
 
+import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, uint8
+from torch import Tensor
 
 MASKS_AT_ONCE = 8
-"""Masks compared in one go: fewer calls, which a GPU waits for, against idle room in the rows of the smaller ones."""
+"""Masks compared in one go at least: fewer calls, against idle room in the rows of the smaller ones."""
+
+MaskGroup = tuple[list[int], Int[Tensor, "some own"], Float[Tensor, "some own"]]
+"""Numbers of some masks, each one's own tokens, and the area of those."""
+
+SMALL = 2**12
+"""Tokens of some masks together that are no work: fewer calls count for more than idle room."""
 
 
 def masks_by_size(
     inside: Bool[Tensor, "masks image_tokens"], weights: Float[Tensor, " image_tokens"]
-) -> Iterator[tuple[list[int], Int[Tensor, "some own"], Float[Tensor, "some own"]]]:
+) -> Iterator[MaskGroup]:
     """Go through the masks from the smallest to the largest, a few at a time.
 
     Args:
@@ -22,11 +29,21 @@ def masks_by_size(
         Numbers of some masks; each one's own tokens, filled up with others to the length of the largest; and the
         area of those tokens, 0 for what fills the row.
     """
-    order = inside.to(uint8).argsort(dim=1, descending=True, stable=True)
-    shares = weights[order] * inside.gather(1, order)
-    sizes = inside.sum(dim=1).tolist()
+    mask, token = inside.nonzero(as_tuple=True)
+    counts = inside.sum(dim=1)
+    sizes = counts.tolist()
+    place = torch.arange(len(mask), device=inside.device) - (counts.cumsum(0) - counts)[mask]
+    own = torch.zeros(len(sizes), max(sizes, default=0), dtype=torch.long, device=inside.device)
+    own[mask, place] = token
+    held = torch.zeros_like(own, dtype=weights.dtype)
+    held[mask, place] = weights[token]
     smallest_first = sorted(range(len(sizes)), key=sizes.__getitem__)
-    for start in range(0, len(sizes), MASKS_AT_ONCE):
-        masks = smallest_first[start : start + MASKS_AT_ONCE]
-        own = slice(0, sizes[masks[-1]])
-        yield masks, order[masks, own], shares[masks, own]
+    start = 0
+    while start < len(sizes):
+        stop = start + MASKS_AT_ONCE
+        while stop < len(sizes) and (stop + 1 - start) * sizes[smallest_first[stop]] <= SMALL:
+            stop += 1
+        masks = smallest_first[start:stop]
+        longest = slice(0, sizes[masks[-1]])
+        yield masks, own[masks, longest], held[masks, longest]
+        start = stop

@@ -1,6 +1,7 @@
 """The ways in which a picture enters, whole and in tiles: each is scored by itself, views averaged by area."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -9,8 +10,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headimpact.scoring.key_tokens import key_tokens, token_weights
+from headimpact.scoring.mask_groups import MaskGroup, masks_by_size
 
-BLOCK_CELLS = 2**21
+BLOCK_CELLS = 2**20
 
 _CELLS_PER_TOKEN = 8
 """What a score may hold for every token of a head at once, in numbers."""
@@ -30,10 +32,20 @@ class ViewTokens:
     coverage: Float[Tensor, "masks image_tokens"]
     weights: Float[Tensor, " image_tokens"]
 
-    @property
+    @functools.cached_property
     def sizes(self) -> Float[Tensor, " masks"]:
         """Area |M| of each mask's key tokens."""
         return self.inside.to(self.weights.dtype) @ self.weights
+
+    @functools.cached_property
+    def are_equal(self) -> bool:
+        """Whether all tokens have the same area, so that counting them is enough."""
+        return bool((self.weights == self.weights[0]).all())
+
+    @functools.cached_property
+    def by_size(self) -> list[MaskGroup]:
+        """The masks with their own tokens, a few of about the same size at a time."""
+        return list(masks_by_size(self.inside, self.weights))
 
     def sum_inside(self, values: Float[Tensor, "rows image_tokens"]) -> Float[Tensor, "rows masks"]:
         """Add up values over each mask's key tokens, in double precision."""
@@ -67,20 +79,20 @@ def average_views(
         mask (`key_tokens`) are left out. NaN for masks about which no view says anything and for heads with NaN in
         their map.
     """
-    rows = maps.flatten(0, 1)
-    finite = rows.float().nan_to_num(nan=0.0)
+    rows, is_nan = _finite_rows(maps)
     total = torch.zeros(coverage.shape[0], rows.shape[0], dtype=torch.float64, device=maps.device)
     seen = torch.zeros(coverage.shape[0], dtype=torch.float64, device=maps.device)
     for chosen in view_tokens(areas, views):
-        found = key_tokens(coverage[:, chosen], areas[chosen])
+        seen_parts = _columns(coverage, chosen)
+        found = key_tokens(seen_parts, areas[chosen])
         usable = torch.tensor([reason is None for reason in found.skipped], device=maps.device)
         kept = usable.nonzero()[:, 0]
-        tokens = ViewTokens(found.inside[kept], coverage[kept][:, chosen], token_weights(areas[chosen]))
+        tokens = ViewTokens(found.inside[kept], seen_parts[kept], token_weights(areas[chosen]))
         share = areas[chosen].to(torch.float64).sum()
-        total[kept] += share * _score_in_blocks(finite[:, chosen], tokens, score_rows).T
+        total[kept] += share * _score_in_blocks(_columns(rows, chosen), tokens, score_rows).T
         seen[kept] += share
     scores = torch.where(seen[:, None] > 0, total / seen[:, None].clamp(min=1e-300), torch.nan)
-    scores[:, rows.isnan().any(dim=1)] = torch.nan
+    scores[:, is_nan] = torch.nan
     return scores.to(torch.float32).reshape(coverage.shape[0], *maps.shape[:2])
 
 
@@ -102,17 +114,16 @@ def average_views_without_masks(
         The average over views, weighted by the area they see, in single precision; views without a value are left
         out. NaN where no view has one and for heads with NaN in their map.
     """
-    rows = maps.flatten(0, 1)
-    finite = rows.float().nan_to_num(nan=0.0)
+    rows, is_nan = _finite_rows(maps)
     total = torch.zeros(rows.shape[0], dtype=torch.float64, device=maps.device)
     seen = torch.zeros_like(total)
     for chosen in view_tokens(areas, views):
-        values = _score_in_blocks(finite[:, chosen], chosen, score_rows)
+        values = _score_in_blocks(_columns(rows, chosen), chosen, score_rows)
         share = areas[chosen].to(torch.float64).sum()
         total += share * values.nan_to_num(nan=0.0)
         seen += share * ~values.isnan()
     scores = torch.where(seen > 0, total / seen.clamp(min=1e-300), torch.nan)
-    scores[rows.isnan().any(dim=1)] = torch.nan
+    scores[is_nan] = torch.nan
     return scores.to(torch.float32).reshape(maps.shape[:2])
 
 
@@ -128,6 +139,22 @@ def view_tokens(
     placed = token_weights(areas) > 0
     for label in sorted(set(labels[placed].tolist())):
         yield (placed & (labels == label)).nonzero()[:, 0]
+
+
+def _finite_rows(
+    maps: Float[Tensor, "layers heads image_tokens"],
+) -> tuple[Float[Tensor, "rows image_tokens"], Bool[Tensor, " rows"]]:
+    """Give heads as rows with 0 for NaN, and which of them hold NaN."""
+    rows = maps.flatten(0, 1).float()
+    is_nan = rows.sum(dim=1).isnan()
+    return (rows.nan_to_num(nan=0.0) if bool(is_nan.any()) else rows), is_nan
+
+
+def _columns(
+    values: Float[Tensor, "rows image_tokens"], chosen: Int[Tensor, " chosen"]
+) -> Float[Tensor, "rows chosen"]:
+    """Pick a view's tokens; no copy where they are all."""
+    return values if len(chosen) == values.shape[1] else values[:, chosen]
 
 
 def _score_in_blocks(
