@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from headimpact.scoring.descending import descending_order
+from headimpact.scoring.sorting import descending_order
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,14 +43,20 @@ def rank_tokens(rows: Float[Tensor, "rows image_tokens"], weights: Float[Tensor,
         >>> ranked.above.tolist(), ranked.through.tolist()
         ([[0.0, 0.5, 0.5]], [[0.5, 2.5, 2.5]])
     """
+    if bool((weights == weights[0]).all()):
+        weights = weights.to(torch.float32)  # counts of equal tokens are exact in single precision too
     order = descending_order(rows)
     ordered = rows.gather(1, order)
     area = weights[order]
-    filled = area.cumsum(dim=1)
+    through = area.cumsum(dim=1)
+    above = through - area
     last = is_last(ordered)
-    first = torch.cat([torch.ones_like(last[:, :1]), last[:, :-1]], dim=1)
-    above = torch.where(first, filled - area, 0.0).cummax(dim=1).values
-    return RankedTokens(order=order, above=above, through=value_at_next(filled, last))
+    tied = (~last.all(dim=1)).nonzero()[:, 0]
+    if len(tied):
+        first = torch.nn.functional.pad(last[tied, :-1], (1, 0), value=True)
+        above[tied] = torch.where(first, above[tied], 0.0).cummax(dim=1).values
+        through[tied] = value_at_next(through[tied], last[tied])
+    return RankedTokens(order=order, above=above, through=through)
 
 
 def is_last(ordered: Float[Tensor, "*rows places"]) -> Bool[Tensor, "*rows places"]:

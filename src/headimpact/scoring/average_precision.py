@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headimpact.scoring.attention_ranks import is_last, rank_tokens, value_at_next
+from headimpact.scoring.sorting import ascending, ascending_order
 from headimpact.scoring.views import ViewTokens, average_views
 
 
@@ -49,11 +50,23 @@ def _mean_precision(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens
     """Average precision over the key tokens of each mask, going through those alone."""
     ranked = rank_tokens(rows, tokens.weights)
     down_to = ranked.by_token(ranked.through)
-    found = torch.empty(rows.shape[0], tokens.inside.shape[0], dtype=down_to.dtype, device=rows.device)
+    found = torch.empty(rows.shape[0], tokens.inside.shape[0], dtype=tokens.weights.dtype, device=rows.device)
     for masks, own, held in tokens.by_size:
-        through, order = down_to[:, own].sort(dim=2)
-        area = held.expand(rows.shape[0], -1, -1).gather(2, order)
+        through = down_to[:, own]
+        if tokens.are_equal:
+            # What fills a row goes to its end and weighs nothing there: no need to carry areas along.
+            through = ascending(through.masked_fill_(held == 0, torch.inf))
+            area = held.to(through.dtype)
+        else:
+            order = ascending_order(through)
+            through, area = through.gather(2, order), held.expand(rows.shape[0], -1, -1).gather(2, order)
+        hits = area.cumsum(dim=-1).expand_as(through)
         # Tokens of equal attention are reached together: each counts the key tokens down to the last of them.
-        hits = value_at_next(area.cumsum(dim=2), is_last(through))
-        found[:, masks] = (area * hits / through).sum(dim=2) / area.sum(dim=2)
+        last = is_last(through) | torch.isinf(through)
+        tied = (~last.flatten(1).all(dim=1)).nonzero()[:, 0]
+        if len(tied):
+            hits = hits.contiguous()
+            hits[tied] = value_at_next(hits[tied], last[tied])
+        precision = (area * hits).div(through)
+        found[:, masks] = precision.sum(dim=2, dtype=found.dtype) / held.sum(dim=1)
     return found

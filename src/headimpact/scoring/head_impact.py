@@ -10,8 +10,8 @@ from torch import Tensor
 from headimpact.core.errors import UnknownNameError
 from headimpact.core.registry import unknown_name_message
 from headimpact.scoring.binarization import above_mean, above_otsu, above_quantile
-from headimpact.scoring.descending import descending, descending_order
 from headimpact.scoring.key_tokens import key_tokens
+from headimpact.scoring.sorting import descending, descending_order
 from headimpact.scoring.ties import expected_tied_iou
 from headimpact.scoring.views import ScoreRows, ViewTokens, average_views
 

@@ -29,12 +29,14 @@ def touching_tokens(boxes: Float[Tensor, "image_tokens 4"]) -> Int[Tensor, "imag
     """
     count = boxes.shape[0]
     step = max(1, PAIRS_AT_ONCE // max(count, 1))
-    low, high = boxes[:, :2] - TOUCHING, boxes[:, 2:]
+    low, high = (boxes[:, :2] - TOUCHING).T, boxes[:, 2:].T
     pairs = []
     for start in range(0, count, step):
         some = slice(start, start + step)
-        meet = (low[some, None] <= high[None]) & (low[None] <= high[some, None])
-        pairs.append(meet.all(dim=2).nonzero() + boxes.new_tensor([start, 0]).long())
+        meet = torch.ones((), dtype=torch.bool, device=boxes.device)
+        for start_of, end_of in zip(low, high, strict=True):
+            meet = meet & (start_of[some, None] <= end_of[None]) & (start_of[None] <= end_of[some, None])
+        pairs.append(meet.nonzero() + boxes.new_tensor([start, 0]).long())
     token, other = torch.cat(pairs).T
     number = torch.bincount(token, minlength=count)
     place = torch.arange(len(token), device=boxes.device) - (number.cumsum(0) - number)[token]
@@ -63,17 +65,19 @@ def component_areas(
         Area of each piece, at the place of its highest token; 0 elsewhere.
     """
     outside = -1
-    tokens = torch.arange(regions.shape[1], device=regions.device)[:, None]
+    # Short labels: a pass over them takes a quarter of the time of whole ones.
+    short = torch.int16 if regions.shape[1] < torch.iinfo(torch.int16).max else torch.int32
+    tokens = torch.arange(regions.shape[1], device=regions.device, dtype=short)[:, None]
     # One token's labels in all regions lie side by side, so that looking at a neighbour is a plain copy.
     inside = regions.T.contiguous()
-    labels = torch.where(inside, tokens, outside)
+    labels = torch.where(inside, tokens, tokens.new_tensor(outside))
     while True:
         spread = labels
         for neighbours in touching.T:
             spread = torch.maximum(spread, labels[neighbours])
-        spread = torch.where(inside, spread.gather(0, spread.clamp(min=0)), outside)
+        spread = torch.where(inside, spread.gather(0, spread.clamp(min=0).long()), tokens.new_tensor(outside))
         if torch.equal(spread, labels):
             break
         labels = spread
     pieces = torch.zeros(labels.shape, dtype=weights.dtype, device=regions.device)
-    return pieces.scatter_add(0, labels.clamp(min=0), inside * weights[:, None]).T
+    return pieces.scatter_add(0, labels.clamp(min=0).long(), inside * weights[:, None]).T

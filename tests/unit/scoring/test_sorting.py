@@ -2,7 +2,7 @@
 
 import torch
 
-from headimpact.scoring.descending import descending, descending_order
+from headimpact.scoring.sorting import ascending, ascending_order, descending, descending_order
 
 
 def test_values_and_order_are_those_of_torch():
@@ -12,6 +12,8 @@ def test_values_and_order_are_those_of_torch():
     assert torch.equal(descending(rows), expected)
     order = descending_order(rows)
     assert torch.equal(rows.gather(1, order), expected)
+    assert torch.equal(ascending(rows), expected.flip(1))
+    assert torch.equal(rows.gather(1, ascending_order(rows)), expected.flip(1))
     assert torch.equal(order.sort(dim=1).values, torch.arange(300).expand(7, -1))
 
 
