@@ -156,7 +156,7 @@ def clear_windows(layout: ImageTokenLayout, count: int, *, seed: int) -> list[Wi
     rng = np.random.default_rng(seed)
     boxes = layout.boxes[layout.areas > 0]
     by_axis = [_clear_places(boxes[:, axis], boxes[:, axis + 2]) for axis in (0, 1)]
-    windows = []
+    windows: list[Window] = []
     while len(windows) < count:
         (left, right), (top, bottom) = (np.sort(rng.choice(places, 2)).tolist() for places in by_axis)
         if min(right - left, bottom - top) >= 0.2:
@@ -169,7 +169,7 @@ def _clear_places(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     margins = np.maximum((ends - starts) / 6, 0.008)
     places = np.linspace(0.02, 0.98, 481)
     is_clear = [(np.abs(place - np.stack([starts, ends])) > margins).all() for place in places]
-    return places[np.array(is_clear)]
+    return np.asarray(places[np.array(is_clear)])
 
 
 def tokens_under(window: Window, layout: ImageTokenLayout, boxes: np.ndarray) -> set[int]:
