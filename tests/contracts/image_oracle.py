@@ -124,6 +124,70 @@ def squares(count: int, *, shapes_hw: Sequence[tuple[int, int]] = SHAPES_HW) -> 
     return found
 
 
+def processed_places(loaded: LoadedModel, size_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Where in the picture every processed pixel lies, asked of the processor: two ramps are sent through it.
+
+    Returns `(x, y)`, in shares of the picture's width and height and in the shape of the processed pixels; NaN for
+    padding, which is the same whatever the picture. A ramp has a level of 192, so places are good to half a percent.
+    """
+    shares = [(np.arange(length) + 0.5) / length for length in size_hw]
+    down, right = np.meshgrid(*shares, indexing="ij")
+    dark, light, x, y = (_processed(loaded, share) for share in (np.zeros(size_hw), np.ones(size_hw), right, down))
+    span = np.where(light != dark, light - dark, np.nan)
+    return (x - dark) / span, (y - dark) / span
+
+
+def _processed(loaded: LoadedModel, shares: np.ndarray) -> np.ndarray:
+    """Processed pixels of a grey picture between dark and light."""
+    grey = np.rint(32 + 192 * shares).astype(np.uint8)
+    batch = encode(loaded, [Image.fromarray(np.repeat(grey[..., None], 3, axis=2))], ["What?"])
+    return np.asarray(batch.inputs["pixel_values"].double())
+
+
+Window = tuple[tuple[float, float], tuple[float, float]]
+"""Left and right, top and bottom, in shares of width and height."""
+
+
+def clear_windows(layout: ImageTokenLayout, count: int, *, seed: int) -> list[Window]:
+    """Random windows whose edges stay clear of every token's edges, so that a window covers a part of a token or none.
+
+    What is left or taken of a token is at least a sixth of it, and more than places may be off.
+    """
+    rng = np.random.default_rng(seed)
+    boxes = layout.boxes[layout.areas > 0]
+    by_axis = [_clear_places(boxes[:, axis], boxes[:, axis + 2]) for axis in (0, 1)]
+    windows: list[Window] = []
+    while len(windows) < count:
+        (left, right), (top, bottom) = (np.sort(rng.choice(places, 2)).tolist() for places in by_axis)
+        if min(right - left, bottom - top) >= 0.2:
+            windows.append(((left, right), (top, bottom)))
+    return windows
+
+
+def _clear_places(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Shares of one axis that are clear of all tokens' edges."""
+    margins = np.maximum((ends - starts) / 6, 0.008)
+    places = np.linspace(0.02, 0.98, 481)
+    is_clear = [(np.abs(place - np.stack([starts, ends])) > margins).all() for place in places]
+    return np.asarray(places[np.array(is_clear)])
+
+
+def tokens_under(window: Window, layout: ImageTokenLayout, boxes: np.ndarray) -> set[int]:
+    """Positions of the tokens of which a window covers a part."""
+    (left, right), (top, bottom) = window
+    x0, y0, x1, y1 = boxes.T
+    covered = (x0 < right) & (x1 > left) & (y0 < bottom) & (y1 > top) & (x1 > x0) & (y1 > y0)
+    return set(layout.positions[covered].tolist())
+
+
+def moved_tokens(loaded: LoadedModel, inputs: Mapping[str, Any], under: np.ndarray) -> set[int]:
+    """Positions whose states change when processed pixels do."""
+    pixels = inputs["pixel_values"]
+    before = image_states(loaded, inputs)[0]
+    after = image_states(loaded, {**inputs, "pixel_values": pixels + torch.from_numpy(under).to(pixels.dtype)})[0]
+    return set((before != after).any(dim=-1).nonzero().flatten().tolist())
+
+
 def coverage_of(size_hw: tuple[int, int], square: Square, boxes: np.ndarray) -> np.ndarray:
     """Share of each rectangle that a square covers."""
     mask = np.zeros((1, *size_hw), dtype=bool)

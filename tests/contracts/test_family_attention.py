@@ -1,5 +1,7 @@
 """Captured rows are the model's own attention, and the model is left as it was."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -12,6 +14,7 @@ from headimpact.models.prompts import encode
 from tests.contracts.image_oracle import picture
 
 IMPLEMENTATIONS = ("sdpa", "eager")
+STATES = ("hidden_states", "cross_attention_states")
 
 
 def encode_rows(loaded, count: int, side: Literal["left", "right"]):
@@ -21,21 +24,52 @@ def encode_rows(loaded, count: int, side: Literal["left", "right"]):
     return encode(loaded, images, ["What colour?", "Describe it."][:count], texts, padding_side=side)
 
 
-def eager_weights(loaded, inputs) -> list[torch.Tensor]:
-    """Attention weights of every attention module as eager attention returns them, `[batch, heads, queries, keys]`."""
-    found: dict[int, torch.Tensor] = {}
-    modules = loaded.family.attention_modules(loaded.model)
-    handles = [
-        module.register_forward_hook(lambda _module, _args, output, layer=layer: found.update({layer: output[1]}))
-        for layer, module in modules.items()
-    ]
+def run_backbone(loaded, inputs, handles) -> None:
+    """Run the model without logits, and remove what was hooked into it."""
     try:
         with torch.no_grad():
             loaded.family.backbone(loaded.model)(**inputs, use_cache=False)
     finally:
         for handle in handles:
             handle.remove()
+
+
+def eager_weights(loaded, inputs, *, states: Mapping[int, dict] | None = None) -> list[torch.Tensor]:
+    """Attention weights of every attention module as eager attention returns them, `[batch, heads, queries, keys]`.
+
+    With `states`, as `attended_states` gives them, every module takes these for its own.
+    """
+    found: dict[int, torch.Tensor] = {}
+    modules = loaded.family.attention_modules(loaded.model)
+
+    def replace(_module, args, kwargs, layer):
+        return args, {**kwargs, **({} if states is None else states[layer])}
+
+    handles = []
+    for layer, module in modules.items():
+        handles.append(module.register_forward_pre_hook(partial(replace, layer=layer), with_kwargs=True))
+        handles.append(
+            module.register_forward_hook(lambda _module, _args, output, layer=layer: found.update({layer: output[1]}))
+        )
+    run_backbone(loaded, inputs, handles)
     return [found[layer] for layer in modules]
+
+
+def attended_states(loaded, inputs) -> dict[int, dict[str, torch.Tensor]]:
+    """The states that each attention module is given, by layer and name."""
+    found: dict[int, dict[str, torch.Tensor]] = {}
+
+    def keep(_module, args, kwargs, layer):
+        assert not args, "states are given by name"
+        found[layer] = {name: kwargs[name] for name in STATES if name in kwargs}
+
+    modules = loaded.family.attention_modules(loaded.model)
+    handles = [
+        module.register_forward_pre_hook(partial(keep, layer=layer), with_kwargs=True)
+        for layer, module in modules.items()
+    ]
+    run_backbone(loaded, inputs, handles)
+    return found
 
 
 def capture(loaded, batch):
@@ -61,40 +95,59 @@ def check_captured_rows(eager, loaded, count: int, side: Literal["left", "right"
         torch.testing.assert_close(captured.maps[row], expected, atol=atol, rtol=0)
 
 
+def check_rows_in_bfloat16(eager, loaded) -> None:
+    """Hold what is captured to eager attention on the same states, within bfloat16's rounding.
+
+    The states of two implementations drift apart by more than that, layer by layer.
+    """
+    batch = encode_rows(loaded, 2, "right")
+    _, captured, queries, keys = capture(loaded, batch)
+    weights = eager_weights(eager, batch.inputs, states=attended_states(loaded, batch.inputs))
+    for row in range(2):
+        rows = [layer[row][:, queries[row]][:, :, keys[row]].float().mean(dim=1) for layer in weights]
+        torch.testing.assert_close(captured.maps[row], torch.stack(rows), atol=2**-8, rtol=2**-6)
+
+
+def skip_what_is_refused(eager, implementation: str) -> None:
+    """Skip the test, saying why, where the family or the checkpoint has no such attention."""
+    if why := eager.family.refused_implementations(eager.config).get(implementation):
+        pytest.skip(f"{implementation} is refused: {why}")
+    if implementation not in eager.family.implementations():
+        pytest.skip(f"transformers has no {implementation} for this model")
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("count", [1, 2])
 def test_captured_rows_are_eagers(name, tiny_model, implementation, side, count):
     eager = tiny_model(name, attn_implementation="eager")
-    if implementation in eager.family.refused_implementations(eager.config):
-        pytest.skip(f"{implementation} is refused for this model")
+    skip_what_is_refused(eager, implementation)
     check_captured_rows(eager, tiny_model(name, attn_implementation=implementation), count, side, atol=1e-5)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_captured_rows_in_bfloat16_are_within_its_rounding(name, tiny_model, implementation):
+    eager = tiny_model(name, attn_implementation="eager", dtype="bfloat16")
+    skip_what_is_refused(eager, implementation)
+    check_rows_in_bfloat16(eager, tiny_model(name, attn_implementation=implementation, dtype="bfloat16"))
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch and transformers call what torch deprecates
-def test_captured_rows_are_eagers_under_flex_attention(name, tiny_model):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_captured_rows_are_eagers_under_flex_attention(name, tiny_model, dtype):
     """One batch each: flex_attention compiles for half a minute on a CPU."""
-    eager = tiny_model(name, attn_implementation="eager")
-    refused = eager.family.refused_implementations(eager.config)
-    if "flex_attention" not in eager.family.implementations() or "flex_attention" in refused:
-        pytest.skip("flex_attention is not to be had for this model")
+    eager = tiny_model(name, attn_implementation="eager", dtype=dtype)
+    skip_what_is_refused(eager, "flex_attention")
     torch.compiler.reset()  # it compiles anew for a few models only, then computes uncompiled
-    flex = tiny_model(name, attn_implementation="flex_attention")
+    flex = tiny_model(name, attn_implementation="flex_attention", dtype=dtype)
     try:
-        check_captured_rows(eager, flex, 2, "left", atol=1e-5)
+        if dtype == "bfloat16":
+            check_rows_in_bfloat16(eager, flex)
+        else:
+            check_captured_rows(eager, flex, 2, "left", atol=1e-5)
     except BackendCompilerFailed as error:
         pytest.skip(f"torch's compiler fails on this model's mask before anything is computed: {type(error).__name__}")
-
-
-def test_captured_rows_in_bfloat16_are_within_its_rounding(name, tiny_model):
-    eager = tiny_model(name, attn_implementation="eager", dtype="bfloat16")
-    batch = encode_rows(eager, 2, "right")
-    _, captured, queries, keys = capture(eager, batch)
-    weights = eager_weights(eager, batch.inputs)
-    for row in range(2):
-        rows = [layer[row][:, queries[row]][:, :, keys[row]].float().mean(dim=1) for layer in weights]
-        torch.testing.assert_close(captured.maps[row], torch.stack(rows), atol=2**-7, rtol=2**-6)
 
 
 def test_response_rows_see_the_image_and_nothing_later(name, loaded):

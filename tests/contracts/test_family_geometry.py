@@ -1,5 +1,7 @@
 """Image tokens are where the layout says, in the sequence and in the picture, through the real processor."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,16 @@ from headimpact.models.prompts import encode
 from tests.contracts.image_oracle import (
     SHAPES_HW,
     changed_positions,
+    clear_windows,
     correlation,
     coverage_of,
     image_states,
+    moved_tokens,
     movement,
     picture,
+    processed_places,
     squares,
+    tokens_under,
     widened,
     wrong_boxes,
 )
@@ -40,6 +46,13 @@ def positions_of_pixel(loaded, batch, index):
         for _, y, x in np.argwhere(values):
             found |= set(own.positions[(own.grid_row == y // height) & (own.grid_column == x // width)].tolist())
     return found
+
+
+def assert_told_apart(found: Mapping[str, Sequence[bool]]) -> None:
+    """Hold the check itself to account: rectangles with the usual mistakes fail it."""
+    assert {"transposed", "one too far"} <= set(found)
+    for fault, by_trial in found.items():
+        assert np.mean(by_trial) >= 0.5, f"the check must be able to fail: {fault} {by_trial}"
 
 
 class TestPositions:
@@ -110,9 +123,7 @@ class TestPlaces:
             for fault, boxes in wrong_boxes(layout).items():
                 guess = coverage_of(size_hw, square, boxes)
                 told_apart.setdefault(fault, []).append(correlation(moved, guess) < MINIMUM_CORRELATION)
-        assert {"transposed", "one too far"} <= set(told_apart)
-        for fault, found in told_apart.items():
-            assert np.mean(found) >= 0.5, f"the check must be able to fail: {fault} {found}"
+        assert_told_apart(told_apart)
 
     def test_nothing_moves_beyond_the_filters_reach(self, unmixed, name):
         for size_hw, square in squares(14):
@@ -121,6 +132,22 @@ class TestPlaces:
             near = coverage_of(size_hw, widened(square, reach), layout.boxes) > 0
             assert moved[~near].max(initial=0.0) == 0.0
             assert (moved[coverage_of(size_hw, square, layout.boxes) == 1] > 0).all()
+
+    @pytest.mark.parametrize("size_hw", [(60, 90), (90, 60)], ids=["60x90", "90x60"])
+    def test_a_window_of_processed_pixels_moves_exactly_its_tokens(self, unmixed, name, size_hw):
+        """Behind the processor no filter blurs a window: those tokens move that the layout gives it, and no others."""
+        if TINY_MODELS[name].tokens_per_pixel > 1:
+            pytest.skip("features are resized: a token mixes those of its neighbours")
+        batch = encode(unmixed, [picture(size_hw)], ["What?"])
+        layout, (x, y) = batch.layouts[0], processed_places(unmixed, size_hw)
+        told_apart: dict[str, list[bool]] = {}
+        for window in clear_windows(layout, 3, seed=1):
+            (left, right), (top, bottom) = window
+            moved = moved_tokens(unmixed, batch.inputs, (x > left) & (x < right) & (y > top) & (y < bottom))
+            assert moved == tokens_under(window, layout, layout.boxes), window
+            for fault, boxes in wrong_boxes(layout).items():
+                told_apart.setdefault(fault, []).append(moved != tokens_under(window, layout, boxes))
+        assert_told_apart(told_apart)
 
     def test_one_processed_pixel_moves_at_most_one_token(self, unmixed, name):
         batch = encode(unmixed, [picture((60, 90))], ["What?"])

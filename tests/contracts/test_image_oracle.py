@@ -5,7 +5,7 @@ import pytest
 
 from headimpact.models.image_tokens import WHOLE_PICTURE, grid_layout, join_layouts
 from headimpact.models.patch_grid import grid_boxes
-from tests.contracts.image_oracle import wrong_boxes
+from tests.contracts.image_oracle import clear_windows, tokens_under, wrong_boxes
 
 
 def _boxes(tile: int) -> np.ndarray:
@@ -39,3 +39,15 @@ def test_the_usual_mistakes(tiles):
 
 def test_a_picture_that_enters_whole_has_no_tiles_to_mistake():
     assert set(wrong_boxes(_layout([WHOLE_PICTURE]))) == {"transposed", "one too far"}
+
+
+def test_a_window_keeps_clear_of_all_edges_and_covers_the_tokens_between_its_own():
+    layout = _layout([WHOLE_PICTURE, 0, 1])
+    edges = np.array([0, 1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1])
+    for (left, right), (top, bottom) in clear_windows(layout, 5, seed=0):
+        assert right - left >= 0.2
+        assert bottom - top >= 0.2
+        assert min(np.abs(edges - left).min(), np.abs(edges - right).min()) > 1 / 36
+        assert min(abs(top - 0.5), abs(bottom - 0.5)) > 1 / 12
+    under = tokens_under(((0.3, 0.7), (0.6, 0.9)), layout, layout.boxes)
+    assert under == {3, 4, 5, 10, 11, 15, 16}  # the lower row: of the whole, of the left tile, of the right one

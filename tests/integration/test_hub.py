@@ -60,7 +60,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sample(root / "from", name, number, split=split)
         for number, (name, split) in enumerate(zip(names, splits, strict=True), start=1)
     ]
-    samples[0] = dataclasses.replace(samples[0], prompt="Say:\n", licence="CC0", caption_origin=CAPTION)
+    optional = {
+        "prompt": "Say:\n",
+        "licence": "CC0",
+        "caption_origin": CAPTION,
+        "captions_original": (" DOG 1, \x07", "b"),
+    }
+    samples[0] = dataclasses.replace(samples[0], **optional)
     dataset = KeyObjectDataset(samples=tuple(samples), root=root / "from", info={"prompt": "Say:"})
     write_jsonl_dataset(dataset, root / "set")
     (root / "set/README.md").write_text("---\nlicense: cc0-1.0\n---\n\n# Dogs and a cup\n")
@@ -69,12 +75,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "set"
 
 
+SAME = ("captions", "captions_original", "split", "prompt", "licence", "orientation", "size_hw", "caption_origin")
+
+
 def same(one: KeyObjectDataset, other: KeyObjectDataset) -> None:
     """Compare everything but where files lie."""
     assert one.image_ids == other.image_ids
     assert one.info == other.info
     for first, second in zip(one, other, strict=True):
-        for name in ("captions", "split", "prompt", "licence", "orientation", "size_hw", "caption_origin"):
+        for name in SAME:
             assert getattr(first, name) == getattr(second, name), name
         assert first.image_path.read_bytes() == second.image_path.read_bytes()
         assert first.load_image().tobytes() == second.load_image().tobytes()
@@ -96,6 +105,39 @@ def test_the_way_there_and_back_loses_nothing(tmp_path, folder, kind):
     assert "license: cc0-1.0" in (tmp_path / "hub/README.md").read_text()
     assert "# Dogs and a cup" in (tmp_path / "hub/README.md").read_text()
     same(read_dataset(tmp_path / "back"), read_dataset(folder))
+    assert shares(tmp_path / "back") == shares(folder)
+
+
+def shares(folder: Path) -> dict[str, float]:
+    """Share of each picture that its key objects cover, as its list says."""
+    lines = map(json.loads, (folder / "metadata.jsonl").read_text().splitlines())
+    return {line["image_id"]: line["area_share"] for line in lines}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "imagefolder"])
+def test_what_was_built_from_coco_goes_there_and_back(tmp_path, kind):
+    """Every field that a built set has and a plain folder has not; one picture has two key objects."""
+
+    def edit(instances: dict[str, Any], captions: dict[str, Any]) -> None:
+        instances["licenses"] = [{"id": 4, "name": "CC BY", "url": "http://licence"}]
+        instances["images"][0] |= {"license": 4}
+        instances["annotations"].append(
+            {**instances["annotations"][0], "id": 99, "category_id": 17, "segmentation": [[0, 0, 1, 0, 1, 2, 0, 2]]}
+        )
+        captions["annotations"][0]["caption"] = "A DOG  AND A CAT"
+
+    data = coco_folder(tmp_path / "coco", edit=edit)
+    lists = ("--instances", data / "instances.json", "--captions", data / "captions.json", "--images", data / "images")
+    done("dataset", "build", "coco", *lists, "--out", tmp_path / "set")
+    done("dataset", "export", tmp_path / "set", "--format", kind, "--out", tmp_path / "hub")
+    done("dataset", "build", "hub", tmp_path / "hub", "--out", tmp_path / "back")
+    built = read_dataset(tmp_path / "set")
+    assert built[0].captions_original == ("A DOG  AND A CAT",) != built[0].captions
+    assert (built[0].licence, len(built[0].key_objects)) == ("CC BY (http://licence)", 2)
+    same(read_dataset(tmp_path / "back"), built)
+    assert shares(tmp_path / "back") == shares(tmp_path / "set")
+    for name in ("README.md", "attribution.csv", "decisions.jsonl", "questions.jsonl", "info.json", "areas.svg"):
+        assert (tmp_path / "back" / name).read_bytes() == (tmp_path / "set" / name).read_bytes(), name
 
 
 def test_a_folder_of_ours_that_was_put_on_the_hub_as_it_is(tmp_path):
@@ -139,6 +181,7 @@ def test_load_dataset_opens_it(tmp_path, folder, kind):
         assert row["image"].convert("RGB").tobytes() == one.load_image().tobytes()
         assert (np.asarray(row["mask"]) > 0).tolist() == one.load_mask().tolist()
         assert tuple(row["captions"]) == one.captions
+        assert tuple(row["captions_original"]) == one.captions_original
         assert row["split"] == one.split
         assert row["of"] == (one.split or "unsplit") or kind == "as it is"
         assert [block["category"] for block in row["key_objects"]] == [k.category for k in one.key_objects]

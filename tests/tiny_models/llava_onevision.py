@@ -70,7 +70,7 @@ def _llava_onevision(folder: Path, *, side: int, most_tiles: int, most_pinpoints
 
 
 def save_llava_onevision(folder: Path) -> None:
-    """LLaVA-OneVision: tiles of 44 x 44 pixels, 5 x 5 tokens, 4 pixels right and below unseen; no grid is shrunk."""
+    """LLaVA-OneVision: tiles of 44 x 44 pixels, 5 x 5 tokens, 4 right and below unseen; up to 9 tiles stay unshrunk."""
     _llava_onevision(folder, side=44, most_tiles=9, most_pinpoints=6)
 
 

@@ -82,6 +82,7 @@ class PictureEntry:
         where: Place in that file, for messages.
         objects: Annotated objects.
         captions: Cleaned captions.
+        captions_original: The captions as they were given, where the folder keeps them.
         split: Name of the split, if any.
         prompt: The task's prompt, if any.
         licence: Licence, if known.
@@ -95,6 +96,7 @@ class PictureEntry:
     where: str
     objects: tuple[ObjectEntry, ...] = ()
     captions: tuple[str, ...] = ()
+    captions_original: tuple[str, ...] = ()
     split: str | None = None
     prompt: str | None = None
     licence: str | None = None

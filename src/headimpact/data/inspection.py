@@ -137,6 +137,7 @@ def _sample_or_skip(
             KeyObject(listed.category, listed.names, mask.source, listed.origin) for listed, mask in chosen
         ),
         captions=entry.captions,
+        captions_original=entry.captions_original,
         split=entry.split,
         prompt=entry.prompt,
         licence=entry.licence,

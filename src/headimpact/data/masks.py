@@ -156,6 +156,16 @@ def mask_area(mask: ObjectMask) -> int:
     return int(np.count_nonzero(mask))
 
 
+def mask_share(mask: ObjectMask) -> float:
+    """Give the share of its picture that a mask covers, in [0, 1], with the digits that data sets keep.
+
+    Example:
+        >>> mask_share(np.array([[False, True, True]]))
+        0.666667
+    """
+    return round(mask_area(mask) / mask.size, 6)
+
+
 def mask_box(mask: ObjectMask) -> tuple[int, int, int, int] | None:
     """Give the smallest box (x0, y0, x1, y1) around a mask in pixels, x1 and y1 exclusive; None if empty.
 

@@ -52,6 +52,7 @@ class Sample:
         size_hw: Height and width of the upright picture (after EXIF turning).
         key_objects: At least one.
         captions: At least one, without stray blanks or control characters.
+        captions_original: The captions as they were given, where the data set keeps them; not cleaned.
         split: Name of the split, or None where the folder has no splits.
         prompt: The task's prompt, or None.
         licence: Licence of the picture, or None.
@@ -64,6 +65,7 @@ class Sample:
     size_hw: tuple[int, int]
     key_objects: tuple[KeyObject, ...]
     captions: tuple[str, ...]
+    captions_original: tuple[str, ...] = ()
     split: str | None = None
     prompt: str | None = None
     licence: str | None = None

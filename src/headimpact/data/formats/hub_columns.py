@@ -5,7 +5,8 @@
 | `image` | the picture file as it is |
 | `mask` | union of the key objects' masks, grey, 255 on them |
 | `key_objects` | for each: `category`, `names`, `mask`, and `mask_origin` where models made it |
-| `image_id`, `captions`, `split`, `prompt`, `licence`, `caption_origin` | as in our own format |
+| `image_id`, `captions`, `captions_original`, `split`, `prompt`, `licence` | as in our own format |
+| `area_share`, `caption_origin` | the same |
 
 A list beside files names them in `file_name` and `mask_file_name`, from which `datasets` makes `image` and `mask`.
 """
@@ -50,16 +51,20 @@ def hub_features(*, as_files: bool) -> Any:
             image: picture,
             mask: picture,
             "captions": library.List(text),
+            "captions_original": library.List(text),
             "key_objects": library.List(key_object),
             "split": text,
             "prompt": text,
             "licence": text,
+            "area_share": number,
             "caption_origin": {"model": text, "prompt": text, "is_complete": library.Value("bool")},
         }
     )
 
 
-def sample_row(sample: Sample, *, image: Any, union: Any, masks: list[Any], as_files: bool) -> dict[str, Any]:
+def sample_row(
+    sample: Sample, *, image: Any, union: Any, masks: list[Any], area_share: float, as_files: bool
+) -> dict[str, Any]:
     """Write a sample as a row.
 
     Args:
@@ -67,6 +72,7 @@ def sample_row(sample: Sample, *, image: Any, union: Any, masks: list[Any], as_f
         image: Value of its picture.
         union: Value of the mask of all its key objects.
         masks: Value of the mask of each.
+        area_share: Share of the picture that they cover together.
         as_files: As for `hub_features`.
     """
     image_key, mask_key = ("file_name", "mask_file_name") if as_files else ("image", "mask")
@@ -75,12 +81,14 @@ def sample_row(sample: Sample, *, image: Any, union: Any, masks: list[Any], as_f
         image_key: image,
         mask_key: union,
         "captions": list(sample.captions),
+        "captions_original": list(sample.captions_original),
         "key_objects": [
             {**_object_row(one), mask_key: mask} for one, mask in zip(sample.key_objects, masks, strict=True)
         ],
         "split": sample.split,
         "prompt": sample.prompt,
         "licence": sample.licence,
+        "area_share": area_share,
         "caption_origin": None if sample.caption_origin is None else sample.caption_origin.as_record(),
     }
 

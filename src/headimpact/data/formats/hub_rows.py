@@ -13,7 +13,9 @@ from headimpact.data.formats.hub_columns import require_datasets
 from headimpact.data.pictures import PICTURE_FORMATS
 from headimpact.data.texts import is_clean
 
-KEPT_COLUMNS = ("image_id", "split", "prompt", "licence", "license", "caption_origin")
+KEPT_COLUMNS = (
+    "image_id", "captions_original", "split", "prompt", "licence", "license", "area_share", "caption_origin",
+)  # fmt: skip
 """Columns that are taken as they are."""
 
 KEPT_OF_MASK = ("names", "mask_origin")

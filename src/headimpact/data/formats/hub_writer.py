@@ -19,6 +19,7 @@ from headimpact.data.formats.hub_card import check_split_name, copy_companions, 
 from headimpact.data.formats.hub_columns import hub_features, sample_row
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
 from headimpact.data.formats.jsonl_writer import mask_file, write_jsonl_dataset
+from headimpact.data.masks import mask_share
 from headimpact.data.pictures import unturn_mask
 from headimpact.data.sample import Sample
 
@@ -156,7 +157,14 @@ def _value_row(sample: Sample) -> dict[str, Any]:
     union = masks[0] if len(masks) == 1 else unturn_mask(sample.load_mask(), sample.orientation)
     image = {"bytes": sample.image_path.read_bytes(), "path": sample.image_path.name}
     values = [_mask_value(mask, sample) for mask in masks]
-    return sample_row(sample, image=image, union=_mask_value(union, sample), masks=values, as_files=False)
+    return sample_row(
+        sample,
+        image=image,
+        union=_mask_value(union, sample),
+        masks=values,
+        area_share=mask_share(union),
+        as_files=False,
+    )
 
 
 def _mask_value(mask: np.ndarray, sample: Sample) -> dict[str, Any]:
@@ -167,7 +175,14 @@ def _mask_value(mask: np.ndarray, sample: Sample) -> dict[str, Any]:
 def _file_row(sample: Sample, line: Mapping[str, Any]) -> dict[str, Any]:
     """Write a sample whose picture and masks are files, named as in its line."""
     masks = [one["mask_file_name"] for one in line.get("key_objects", [line])]
-    return sample_row(sample, image=line["file_name"], union=line["mask_file_name"], masks=masks, as_files=True)
+    return sample_row(
+        sample,
+        image=line["file_name"],
+        union=line["mask_file_name"],
+        masks=masks,
+        area_share=line["area_share"],
+        as_files=True,
+    )
 
 
 def _finish(dataset: KeyObjectDataset, folder: Path, data_files: Mapping[str, Sequence[str]]) -> None:

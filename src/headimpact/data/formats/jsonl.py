@@ -3,7 +3,8 @@
 Every line is one picture: `file_name` (relative to the folder), `mask_file_name`, `captions` (or `text`),
 `category`, and if wanted `names`, `image_id`, `split`, `prompt`, `licence`. A picture with several key
 objects lists them in `key_objects`, each with `category`, `names`, `mask_file_name`. `mask_origin` beside a mask and
-`caption_origin` say how models made them.
+`caption_origin` say how models made them; `captions_original` are the captions before they were cleaned. `area_share`
+is for whoever reads the list itself: it is measured anew from the masks.
 """
 
 from collections.abc import Iterator
@@ -29,8 +30,8 @@ from headimpact.data.texts import clean_prompt, clean_text
 METADATA_FILE = "metadata.jsonl"
 INFO_FILE = "info.json"
 KNOWN_FIELDS = (
-    "image_id", "file_name", "mask_file_name", "key_objects", "captions", "text", "category", "names", "split",
-    "prompt", "licence", "mask_origin", "caption_origin",
+    "image_id", "file_name", "mask_file_name", "key_objects", "captions", "captions_original", "text", "category",
+    "names", "split", "prompt", "licence", "mask_origin", "caption_origin", "area_share",
 )  # fmt: skip
 
 
@@ -98,6 +99,7 @@ def _read_entry(root: Path, pictures: Path, where: str, record: Record) -> Pictu
         where=where,
         objects=tuple(_read_objects(root, where, record)),
         captions=tuple(filter(None, map(clean_text, texts))),
+        captions_original=tuple(text_list(record, "captions_original")),
         split=clean_text(split) or None if split else None,
         prompt=clean_prompt(prompt) if prompt else None,
         licence=clean_text(licence) or None if licence else None,

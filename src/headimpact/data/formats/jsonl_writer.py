@@ -13,6 +13,7 @@ from headimpact.core.shapes import ObjectMask
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
 from headimpact.data.mask_png import encode_mask
+from headimpact.data.masks import mask_share
 from headimpact.data.pictures import unturn_mask
 from headimpact.data.sample import KeyObject, Sample
 
@@ -45,19 +46,20 @@ def write_jsonl_dataset(dataset: KeyObjectDataset, out: Path, *, overwrite: bool
         (folder / "images").mkdir()
         (folder / "masks").mkdir()
         several = any(len(sample.key_objects) > 1 for sample in dataset)
+        originals = any(sample.captions_original for sample in dataset)
         with (folder / METADATA_FILE).open("w", encoding="utf-8", newline="\n") as file:
             for sample, stem in zip(dataset, stems, strict=True):
-                line = _write_sample(sample, stem, folder, several=several)
+                line = _write_sample(sample, stem, folder, several=several, originals=originals)
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
         if dataset.info:
             text = json.dumps(dict(dataset.info), indent=1)
             (folder / INFO_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool) -> dict[str, Any]:
+def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool, originals: bool) -> dict[str, Any]:
     """Write picture and masks of one sample and give its line.
 
-    All lines have `key_objects` or none has: `datasets` does not read a list that is only in some.
+    All lines have `key_objects` and `captions_original` or none has: `datasets` reads no list that is only in some.
     """
     file_name = f"images/{stem}{sample.image_path.suffix}"
     place_picture(sample.image_path, folder / file_name)
@@ -67,11 +69,12 @@ def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool) -> 
         "file_name": file_name,
         "mask_file_name": f"masks/{stem}.png",
         "captions": list(sample.captions),
+        **({"captions_original": list(sample.captions_original)} if originals else {}),
         "category": first.category,
         "names": list(first.names),
     }
     if len(sample.key_objects) == 1:
-        (folder / line["mask_file_name"]).write_bytes(mask_file(first.mask.decode(), sample))
+        union = first.mask.decode()
         block = {"mask_file_name": line["mask_file_name"], "category": first.category, "names": list(first.names)}
         line |= {"key_objects": [{**block, **_origin(first)}]} if several else _origin(first)
     else:
@@ -80,10 +83,9 @@ def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool) -> 
             _write_key_object(key_object, f"masks/objects/{stem}.{number}.png", folder, sample)
             for number, key_object in enumerate(sample.key_objects)
         ]
-        (folder / line["mask_file_name"]).write_bytes(
-            mask_file(unturn_mask(sample.load_mask(), sample.orientation), sample)
-        )
-    line.update({"split": sample.split, "prompt": sample.prompt, "licence": sample.licence})
+        union = unturn_mask(sample.load_mask(), sample.orientation)
+    (folder / line["mask_file_name"]).write_bytes(mask_file(union, sample))
+    line |= {"split": sample.split, "prompt": sample.prompt, "licence": sample.licence, "area_share": mask_share(union)}
     if sample.caption_origin is not None:
         line["caption_origin"] = sample.caption_origin.as_record()
     return line

@@ -98,6 +98,7 @@ def test_lines_are_an_imagefolder(tmp_path):
         "split": None,
         "prompt": None,
         "licence": None,
+        "area_share": 0.166667,
     }
     assert {tuple(line) for line in lines} == {tuple(lines[0])}
 
