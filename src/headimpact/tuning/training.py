@@ -29,10 +29,11 @@ from headimpact.selection.selection import Selection
 from headimpact.tuning.answer_trainer import train_answers
 from headimpact.tuning.examples import TuningExample, schedule_batches
 from headimpact.tuning.head_lora import build_head_lora_config, hold_to_heads
-from headimpact.tuning.language_inputs import LanguageInputCache, TuningBatch, encode_batch
+from headimpact.tuning.language_inputs import LanguageInputCache, encode_batch
 from headimpact.tuning.lora import attached_lora, build_lora_config, count_parameters
 from headimpact.tuning.options import TuningOptions
 from headimpact.tuning.random_state import seeded
+from headimpact.tuning.rows import TuningBatch
 
 SCHEMA = "tuning/1"
 ADAPTER_FOLDER = "adapter"
