@@ -121,9 +121,7 @@ def starting_at(family: ModelFamily, model: nn.Module, layer_idx: int) -> Iterat
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return args, {**kwargs, **kept}
 
-    def at_layer(
-        _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def at_layer(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if args:
             return (kept[STATES], *args[1:]), kwargs
         return args, {**kwargs, "hidden_states": kept[STATES]}
@@ -148,7 +146,7 @@ def _skipped(layer: nn.Module) -> Iterator[None]:
     def hand_on(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
         return hidden_states
 
-    layer.forward = hand_on  # type: ignore[method-assign]
+    layer.forward = hand_on
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 
 from headimpact.core.errors import OptionError, UnsupportedModelError
@@ -20,19 +21,22 @@ _BLOCK = 16
 _GIBIBYTE = 2**30
 
 
-def encode_batch(loaded: LoadedModel, examples: Sequence[TuningExample]) -> TuningBatch:
+def encode_batch(
+    loaded: LoadedModel, examples: Sequence[TuningExample], *, pictures: Sequence[Image] | None = None
+) -> TuningBatch:
     """Run the processor on some examples, padded on the right, with labels on the answers.
 
     Args:
         loaded: Model and processor.
         examples: The batch.
+        pictures: Their pictures, where they are loaded already.
 
     Returns:
         Inputs on the model's device, and labels.
     """
     encoded = encode(
         loaded,
-        [example.load_image() for example in examples],
+        [example.load_image() for example in examples] if pictures is None else pictures,
         [example.prompt for example in examples],
         [example.answer for example in examples],
         padding_side="right",
@@ -81,10 +85,10 @@ class LanguageInputCache:
         """Count the examples that are held."""
         return len(self._rows)
 
-    def serves(self, model: nn.Module, examples: Sequence[TuningExample]) -> bool:
+    def serves(self, loaded: LoadedModel, examples: Sequence[TuningExample]) -> bool:
         """Say whether this cache was made for a base model and a list of examples."""
         return (
-            model is self._loaded.model
+            loaded.model is self._loaded.model
             and len(examples) == len(self._examples)
             and all(given is held for given, held in zip(examples, self._examples, strict=True))
         )
