@@ -78,6 +78,7 @@ class ModelFamily:
         plain_template: Prompt with `{image}` and `{prompt}` for checkpoints without a chat template, or None
             if the family has always shipped one.
         needs_torchvision: Whether transformers has the family's processor for torchvision alone.
+        uncuttable: Why the decoder cannot begin at a later layer with that layer's hidden states; empty where it can.
     """
 
     model_type: str
@@ -93,6 +94,7 @@ class ModelFamily:
     refused_implementations: Refusals = _no_refusals
     plain_template: str | None = None
     needs_torchvision: bool = False
+    uncuttable: str = ""
 
     def implementations(self) -> tuple[str, ...]:
         """List the attention implementations for the family's default config, without those that are refused.
@@ -148,6 +150,14 @@ class ModelFamily:
             model: The loaded model, with or without an adapter.
         """
         return base_model(model).get_submodule(self.backbone_path)
+
+    def decoder(self, model: nn.Module) -> nn.Module:
+        """Give the language model's part that holds the layers.
+
+        Args:
+            model: The loaded model, with or without an adapter.
+        """
+        return base_model(model).get_submodule(self.layer_prefix(0).rpartition(".layers.")[0])
 
     def architecture(self, config: PretrainedConfig) -> ArchitectureSummary:
         """Summarise the language part's sizes and names, exactly, without weights.

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from headimpact.core.errors import DataFormatError, OptionError
+from headimpact.tuning.options import TuningOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,28 @@ def schedule_batches(num_examples: int, *, batch_size: int, num_batches: int, se
         raise OptionError("Nothing to tune on: got 0 examples; expected at least one. Check --split and --limit.")
     stream = _batches(num_examples, batch_size=batch_size, generator=np.random.default_rng(seed))
     return [next(stream) for _ in range(num_batches)]
+
+
+def plan_batches(num_examples: int, options: TuningOptions) -> list[list[int]]:
+    """Lay down which examples form which batch of a whole run.
+
+    Args:
+        num_examples: Examples in the training set.
+        options: How to train.
+
+    Returns:
+        Places of the examples, batch by batch.
+
+    Raises:
+        OptionError: If there is no example.
+    """
+    steps = options.count_steps(num_examples)
+    return schedule_batches(
+        num_examples,
+        batch_size=options.batch_size,
+        num_batches=steps * options.gradient_accumulation_steps,
+        seed=options.seed,
+    )
 
 
 def _batches(num_examples: int, *, batch_size: int, generator: np.random.Generator) -> Iterator[list[int]]:

@@ -4,9 +4,9 @@ In: a base model, examples, a `Selection`, `TuningOptions`. Out: `adapter/` (PEF
 PEFT) and `tuning.json`, and the base model as it was.
 """
 
+import contextlib
 import dataclasses
 import logging
-import resource
 import sys
 import tempfile
 import time
@@ -27,12 +27,15 @@ from headimpact.core.provenance import collect_provenance, hash_texts
 from headimpact.models.loading import LoadedModel
 from headimpact.selection.selection import Selection
 from headimpact.tuning.answer_trainer import train_answers
-from headimpact.tuning.examples import TuningExample, schedule_batches
+from headimpact.tuning.examples import TuningExample, plan_batches
 from headimpact.tuning.head_lora import build_head_lora_config, hold_to_heads
-from headimpact.tuning.language_inputs import LanguageInputCache, TuningBatch, encode_batch
+from headimpact.tuning.language_inputs import LanguageInputCache, encode_batch
 from headimpact.tuning.lora import attached_lora, build_lora_config, count_parameters
 from headimpact.tuning.options import TuningOptions
+from headimpact.tuning.peak_memory import peak_memory, start_memory_count
+from headimpact.tuning.prefix_cache import PrefixCache
 from headimpact.tuning.random_state import seeded
+from headimpact.tuning.rows import TuningBatch
 
 SCHEMA = "tuning/1"
 ADAPTER_FOLDER = "adapter"
@@ -81,7 +84,7 @@ def tune_adapter(
     *,
     options: TuningOptions,
     out: Path,
-    cache: LanguageInputCache | None = None,
+    cache: LanguageInputCache | PrefixCache | None = None,
     overwrite: bool = False,
     show_progress: bool = True,
 ) -> TuningResult:
@@ -98,8 +101,8 @@ def tune_adapter(
         selection: Which layers or heads.
         options: How to train.
         out: Run folder; gets `adapter/` and `tuning.json`.
-        cache: Language inputs kept from step to step and from arm to arm; without it the vision tower runs in
-            every step.
+        cache: What is kept from step to step and from arm to arm: language inputs, or what enters the lowest tuned
+            layer; without it the vision tower runs in every step.
         overwrite: Replace an adapter that is already there.
         show_progress: Show steps, loss and remaining time on stderr.
 
@@ -108,8 +111,8 @@ def tune_adapter(
 
     Raises:
         OutputInUseError: If `out` holds an adapter and `overwrite` is off; nothing is trained then.
-        OptionError: If nothing is selected, there is no example, the cache is of other examples, or the model
-            already carries an adapter.
+        OptionError: If nothing is selected, there is no example, the cache is of other examples or begins above a
+            tuned layer, it outgrows its place, or the model already carries an adapter.
         UnknownNameError: If the model has no such projection, or PEFT no such option.
         UnsupportedModelError: If the selection does not fit the model.
         RunFailedError: If the loss or the adapter stops being finite, memory runs out, or a file cannot be
@@ -117,39 +120,56 @@ def tune_adapter(
     """
     refuse_used(out / ADAPTER_FOLDER, overwrite=overwrite)
     refuse_used(out / RECORD_FILE, overwrite=overwrite)
-    if cache is not None and not cache.serves(loaded.model, examples):
-        raise OptionError(
-            "The kept language inputs are of another model or list of examples; expected those that are tuned on. "
-            "Make one LanguageInputCache per model and list, and pass the same list."
-        )
-    steps = options.count_steps(len(examples))
-    batches = schedule_batches(
-        len(examples),
-        batch_size=options.batch_size,
-        num_batches=steps * options.gradient_accumulation_steps,
-        seed=options.seed,
-    )
+    batches = plan_batches(len(examples), options)
     config = _lora_config(selection, options)
     collate = _collator(loaded, examples, cache)
+    if cache is not None:
+        _check_cache(cache, loaded, examples, selection)
+    if isinstance(cache, PrefixCache):
+        cache.fill(index for batch in batches for index in batch)
     with seeded(options.seed, loaded.device), attached_lora(loaded.model, config) as attached:
         if selection.heads is not None:
             hold_to_heads(attached, selection.architecture, selection.heads)
         count = count_parameters(attached)
         _LOG.info("Tuning %s in layers %s", count, " ".join(map(str, selection.layers)))
-        _start_memory_count(loaded.device)
+        start_memory_count(loaded.device)
         start = time.perf_counter()
-        losses = _train(attached, _loader(batches, collate), loaded.device, options, show_progress)
+        with cache.running(attached) if isinstance(cache, PrefixCache) else contextlib.nullcontext():
+            losses = _train(attached, _loader(batches, collate), loaded.device, options, show_progress)
         result = TuningResult(
             adapter=out / ADAPTER_FOLDER,
             count=count,
             losses=tuple(losses),
             image_hashes=_image_hashes(examples, batches),
             seconds=time.perf_counter() - start,
-            peak_memory_bytes=_peak_memory(loaded.device),
+            peak_memory_bytes=peak_memory(loaded.device),
         )
         _save_adapter(attached, result.adapter, overwrite=overwrite)
-    _write_record(out / RECORD_FILE, result, loaded, selection, options, kept=cache is not None)
+    _write_record(out / RECORD_FILE, result, loaded, selection, options, cache=cache)
     return result
+
+
+def _check_cache(
+    cache: LanguageInputCache | PrefixCache,
+    loaded: LoadedModel,
+    examples: Sequence[TuningExample],
+    selection: Selection,
+) -> None:
+    """Refuse a cache of something else, or one that begins above a tuned layer.
+
+    Raises:
+        OptionError: If it is.
+    """
+    if not cache.serves(loaded, examples):
+        raise OptionError(
+            "The cache is of another model or list of examples; expected those that are tuned on. Make one cache per "
+            "model and list, and pass the same list."
+        )
+    if isinstance(cache, PrefixCache) and cache.layer_idx > min(selection.layers, default=cache.layer_idx):
+        raise OptionError(
+            f"The prefix cache begins at layer {cache.layer_idx}, above the lowest tuned layer, "
+            f"{min(selection.layers)}; expected that layer or an earlier one. Make a cache for it."
+        )
 
 
 def _lora_config(selection: Selection, options: TuningOptions) -> peft.LoraConfig:
@@ -167,7 +187,7 @@ def _lora_config(selection: Selection, options: TuningOptions) -> peft.LoraConfi
 
 
 def _collator(
-    loaded: LoadedModel, examples: Sequence[TuningExample], cache: LanguageInputCache | None
+    loaded: LoadedModel, examples: Sequence[TuningExample], cache: LanguageInputCache | PrefixCache | None
 ) -> Callable[[list[int]], TuningBatch]:
     """Choose between kept language inputs and a run of the processor for each batch."""
     if cache is not None:
@@ -249,12 +269,16 @@ def _write_record(
     selection: Selection,
     options: TuningOptions,
     *,
-    kept: bool,
+    cache: LanguageInputCache | PrefixCache | None,
 ) -> None:
     """Write `tuning.json`, the mark of a finished run."""
+    prefix = (
+        {"layer_idx": cache.layer_idx, **dataclasses.asdict(cache.cost)} if isinstance(cache, PrefixCache) else None
+    )
     content = {
         **result.to_json(),
-        "language_inputs_kept": kept,
+        "language_inputs_kept": cache is not None,
+        "prefix_cache": prefix,
         "options": options.to_json(),
         "selection": selection.to_json(),
         "provenance": collect_provenance(seed=options.seed, **loaded.describe()),
@@ -266,17 +290,3 @@ def _image_hashes(examples: Sequence[TuningExample], batches: list[list[int]]) -
     """Hash the names of all pictures that some batch holds."""
     used = {examples[index].image_id for batch in batches for index in batch}
     return tuple(sorted(hash_texts([image_id]) for image_id in used))
-
-
-def _start_memory_count(device: torch.device) -> None:
-    """Forget earlier peaks where the device lets us."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Give the GPU's peak since `_start_memory_count`, or the process's peak resident size."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    kibibytes_on_linux = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kibibytes_on_linux if sys.platform == "darwin" else kibibytes_on_linux * 1024

@@ -173,6 +173,12 @@ class TuneConfig(ModelOptions, DataOptions, OutputOptions):
     """Reference captions of each picture to learn from."""
     cache_language_inputs: bool = True
     """Compute what lies below the language model once per picture, where the family allows it."""
+    prefix_cache: str = "auto"
+    """Compute what lies below the lowest tuned layer once and keep it on disk: `auto` (where it pays), `on`, `off`."""
+    prefix_cache_dir: OptionalPath = None
+    """Folder to keep it in, shared by runs; in the run's own folder, until it is finished, if left out."""
+    prefix_cache_gb: float = 32.0
+    """Disk space that it may take, in GB."""
 
 
 @dataclass(frozen=True, kw_only=True)

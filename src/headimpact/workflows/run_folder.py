@@ -13,7 +13,12 @@ from headimpact.core import provenance
 from headimpact.core.artifacts import atomic_file, refuse_used, write_json
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError, OutputInUseError, RunFailedError
 
-IN_PASSING = frozenset({"out", "overwrite", "resume", "dry_run", "json", "config", "workers"})
+IN_PASSING = frozenset(
+    {
+        "out", "overwrite", "resume", "dry_run", "json", "config", "workers",
+        "prefix_cache", "prefix_cache_dir", "prefix_cache_gb",
+    }
+)  # fmt: skip
 """Options that change nothing in the result, so a resumed run may differ in them."""
 
 LEFTOVER = ".*.tmp"

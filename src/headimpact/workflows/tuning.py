@@ -1,5 +1,6 @@
 """Tune: a selection and a data folder become a PEFT adapter."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from headimpact.workflows.dataset import prompt_for, read_split, write_split
 from headimpact.workflows.opening import check_model, open_model
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
 from headimpact.workflows.selection import describe_choice
+from headimpact.workflows.tuning_cache import PREFIX_FOLDER, check_prefix_options, tuning_cache
 
 if TYPE_CHECKING:
     from headimpact.models.loading import LoadedModel
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from headimpact.tuning.training import TuningResult
 
 DONE_FILE = "tuning.json"
-WORK = ("adapter",)
+WORK = ("adapter", f"{PREFIX_FOLDER}/*/*.safetensors")
 """Files of a run that are worth keeping when it fails."""
 
 
@@ -81,8 +83,9 @@ def tuning_options(config: TuneConfig, selection: Selection) -> TuningOptions:
 
     Raises:
         OptionError: If a number is outside its range.
-        UnknownNameError: If the schedule is unknown.
+        UnknownNameError: If the schedule or the use of the prefix cache is unknown.
     """
+    check_prefix_options(config)
     return TuningOptions(
         max_steps=config.max_steps,
         learning_rate=config.learning_rate,
@@ -160,7 +163,7 @@ def tune_folder(
         examples: What is learned from them.
         selection: Which layers.
         config: Options; `out` is the run's folder.
-        cache: Language inputs kept from arm to arm; made here if left out and the family allows it.
+        cache: Language inputs kept from arm to arm; what `tuning_cache` gives if left out.
 
     Returns:
         Counts and losses; they are in `tuning.json` too.
@@ -168,11 +171,9 @@ def tune_folder(
     Raises:
         RunFailedError: If training diverges or a file cannot be written.
     """
-    from headimpact.tuning.language_inputs import LanguageInputCache, offers_language_inputs
     from headimpact.tuning.training import tune_adapter
 
-    if cache is None and config.cache_language_inputs and offers_language_inputs(loaded):
-        cache = LanguageInputCache(loaded, examples)
+    options = tuning_options(config, selection)
     selection.write(config.out / SELECTION_FILE)
     write_split(config.out, dataset, split=config.split)
     write_provenance(
@@ -183,12 +184,6 @@ def tune_folder(
         selection_hash=hash_file(config.out / SELECTION_FILE),
         **loaded.describe(),
     )
-    return tune_adapter(
-        loaded,
-        examples,
-        selection,
-        options=tuning_options(config, selection),
-        out=config.out,
-        cache=cache,
-        overwrite=True,
-    )
+    given = None if cache is None else contextlib.nullcontext(cache)
+    with given or tuning_cache(loaded, examples, selection, options=options, config=config) as kept:
+        return tune_adapter(loaded, examples, selection, options=options, out=config.out, cache=kept, overwrite=True)

@@ -83,10 +83,10 @@ def test_memory_is_refused_after_the_first_block(llava):
 def test_serves_only_its_own_model_and_list(llava, load_tiny):
     listed = examples(2)
     cache = LanguageInputCache(llava, listed)
-    assert cache.serves(llava.model, list(listed))
-    assert not cache.serves(load_tiny("qwen2_5_vl").model, listed)
-    assert not cache.serves(llava.model, listed[::-1])
-    assert not cache.serves(llava.model, listed[:1])
+    assert cache.serves(llava, list(listed))
+    assert not cache.serves(load_tiny("qwen2_5_vl"), listed)
+    assert not cache.serves(llava, listed[::-1])
+    assert not cache.serves(llava, listed[:1])
 
 
 def test_inputs_that_are_not_rows_are_refused(llava):

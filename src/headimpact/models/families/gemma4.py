@@ -71,4 +71,5 @@ FAMILY = ModelFamily(
     image_token_layouts=gemma4_layouts,
     pixel_order=None,  # patches fill up to a budget
     refused_implementations=gemma4_refusals,
+    uncuttable="layers use keys and values of earlier ones, and each gets inputs of its own from the tokens",
 )

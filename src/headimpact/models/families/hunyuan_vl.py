@@ -71,4 +71,5 @@ FAMILY = ModelFamily(
     image_token_layouts=hunyuan_vl_layouts,
     pixel_order=None,  # patches come row by row, not in the blocks that are merged
     language_inputs=qwen2_vl_language_inputs,
+    uncuttable="its positions count pictures through the whole batch, so that a row kept apart is another one",
 )
