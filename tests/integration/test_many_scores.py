@@ -8,7 +8,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from headimpact.scoring import SCORES, WITHOUT_MASK
+from headimpact.scoring.agreement import ScoreAgreement
 from headimpact.scoring.head_scores import HeadScores
+from headimpact.scoring.rank_agreement import spearman
 from headimpact.selection.selection import Selection
 from tests.integration.conftest import done
 from tests.integration.test_main_job import SCORE
@@ -76,6 +78,26 @@ def test_scores_of_one_pass_fit_together_picture_by_picture(runs):
     np.testing.assert_allclose(donors, np.broadcast_to((masses / shares)[:, None], donors.shape), rtol=1e-4)
     chosen = runs.shards("spatial_entropy", "own").sum(axis=(1, 2))
     assert ((chosen >= 1) & (chosen <= 10)).all()
+
+
+def test_the_run_says_how_far_its_scores_agree(runs):
+    found, agreement = HeadScores.read(runs.all), ScoreAgreement.read(runs.all)
+    assert agreement.names == (*SCORES, "depth")
+    assert (agreement.images, agreement.num_heads, agreement.num_layers) == (6, 12, 3)
+    heads = [found.named(name).values[name].astype(float).ravel() for name in ("head_impact", "auroc")]
+    place = agreement.names.index("auroc")
+    assert agreement.correlation[0, place] == pytest.approx(spearman(*heads), abs=1e-3)
+    assert agreement.low[0, place] <= agreement.high[0, place]
+    assert runs.answer["agreement"]["names"] == list(agreement.names)
+    assert not (runs.one / "agreement.json").exists()
+    page = runs.root / "all.html"
+    done("report", runs.all, "--out", page)
+    for words in ("Do other scores say the same?", "Rank correlation over heads", "depth alone (layer"):
+        assert words in page.read_text(encoding="utf-8")
+    said = done(*runs.words, "--scores", "all", "--baseline", "untrained", "--resume", "--out", runs.all).out
+    assert "rank correlation" in said
+    assert "untrained twin, best head: " in said
+    assert "depth alone: " in said
 
 
 def test_layers_are_chosen_by_any_of_the_scores(runs):

@@ -12,10 +12,12 @@ from tqdm import tqdm
 
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.sample import Sample
+from headimpact.scoring.agreement import score_agreement
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.scoring.head_statistics import build_head_scores
 from headimpact.scoring.sample_scores import SampleScores
-from headimpact.scoring.shards import missing_shards, read_shards, write_shard
+from headimpact.scoring.shards import missing_shards, read_own_scores, read_shards, write_shard
+from headimpact.selection.budget import default_layer_count
 from headimpact.workflows.configs import ScoreConfig
 from headimpact.workflows.processes import Processes
 from headimpact.workflows.score_options import NO_OPTIONS, measurement_options, score_names, shard_identity
@@ -56,7 +58,20 @@ def fill_all_shards(
         if processes.is_main:
             first, *others = [_reduce_shards(model, dataset, len(blocks), target, config=config) for target in targets]
             found.append(dataclasses.replace(first, others={other.score: other for other in others}))
+            if others and model is loaded:
+                _write_agreement(targets, len(blocks), found[0], config=config)
     return found
+
+
+def _write_agreement(targets: Sequence["_Target"], count: int, scores: HeadScores, *, config: ScoreConfig) -> None:
+    """Write how far the run's scores agree; a pure function of the shards, as they are."""
+    score_agreement(
+        {target.score: read_own_scores(target.folder, count) for target in targets},
+        k=default_layer_count(len(scores.architecture.attention_layers)),
+        layer_aggregation=config.layer_aggregation,
+        resamples=config.bootstrap,
+        seed=config.seed,
+    ).write(config.out)
 
 
 @dataclasses.dataclass(frozen=True)
