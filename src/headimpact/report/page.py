@@ -132,6 +132,15 @@ class SeveralScores:
 
 
 @dataclasses.dataclass(frozen=True)
+class SinkPart:
+    """What a run says with and without sinks."""
+
+    findings: tuple[str, ...]
+    panels: tuple[Panel, ...]
+    tables: tuple[Table, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class ScorePart:
     """Everything about one scoring run: maps, layer bars, example pictures."""
 
@@ -145,6 +154,7 @@ class ScorePart:
     bar_caption: str
     layer_table: Table
     several: SeveralScores | None
+    sinks: SinkPart | None
     example_intro: str
     examples: tuple[ExampleView, ...]
 

@@ -10,8 +10,8 @@ from headimpact.report.ranking import rank_heads
 from headimpact.scoring.depth import depth_alone
 from headimpact.scoring.head_scores import HeadScores
 
-NAMES = {"uniform": "looking everywhere alike", "centre": "looking at the centre"}
-"""Maps that need no model, in words."""
+NAMES = {"uniform": "looking everywhere alike", "centre": "looking at the centre", "sinks": "looking at the sinks"}
+"""Maps that no head has, in words."""
 
 
 def baseline_rows(scores: HeadScores, *, by_layer: bool = False) -> tuple[Row, ...]:

@@ -10,6 +10,7 @@ from headimpact.report.figures.head_map import HeadMapPanel, render_scale
 from headimpact.report.page import Cell, Drawings, MatrixPanel, Row, SeveralScores, Table
 from headimpact.report.ranking import beyond_chance, rank_heads
 from headimpact.report.sections.baselines import NAMES
+from headimpact.scoring import WITHOUT_SINKS
 from headimpact.scoring.agreement import DEPTH, ScoreAgreement
 from headimpact.scoring.depth import depth_alone
 from headimpact.scoring.head_scores import HeadScores
@@ -29,9 +30,10 @@ def several_scores(scores: HeadScores, agreement: ScoreAgreement | None) -> Seve
     Returns:
         Findings, matrices and tables; None where the run has one score alone.
     """
-    if not scores.others:
+    others = [other for name, other in scores.others.items() if not name.endswith(WITHOUT_SINKS)]
+    if not others:
         return None
-    every = (scores, *scores.others.values())
+    every = (scores, *others)
     k = _layers_shown(scores, agreement)
     tables: tuple[Table, ...] = (score_table(every, k=k),)
     if agreement is None:
