@@ -77,7 +77,7 @@ def capture(loaded, batch):
     queries = response_rows(batch.response_spans)
     keys = [torch.from_numpy(layout.positions) for layout in batch.layouts]
     modules = loaded.family.attention_modules(loaded.model)
-    with torch.no_grad(), capture_attention(modules, queries=queries, keys=keys) as captured:
+    with torch.no_grad(), capture_attention(modules, queries=queries, keys=keys, with_peaks=True) as captured:
         watched = loaded.family.backbone(loaded.model)(**batch.inputs, use_cache=False).last_hidden_state
     return watched, captured, queries, keys
 
@@ -93,6 +93,9 @@ def check_captured_rows(eager, loaded, count: int, side: Literal["left", "right"
     for row in range(count):
         expected = torch.stack([layer[row][:, queries[row]][:, :, keys[row]].mean(dim=1) for layer in weights])
         torch.testing.assert_close(captured.maps[row], expected, atol=atol, rtol=0)
+        best = torch.stack([layer[row][:, queries[row]].argmax(dim=-1) for layer in weights])
+        peaks = (best[..., None] == keys[row]).float().mean(dim=2)
+        assert ((captured.peaks[row] - peaks).abs() > 1e-6).float().mean() < 0.01  # nearly equal weights may swap
 
 
 def check_rows_in_bfloat16(eager, loaded) -> None:

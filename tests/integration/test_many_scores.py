@@ -8,9 +8,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from headimpact.scoring import SCORES, WITHOUT_MASK
+from headimpact.scoring.agreement import ScoreAgreement
+from headimpact.scoring.combination import find_score
 from headimpact.scoring.head_scores import HeadScores
+from headimpact.scoring.rank_agreement import spearman
 from headimpact.selection.selection import Selection
-from tests.integration.conftest import done
+from tests.integration.conftest import done, run
 from tests.integration.test_main_job import SCORE
 
 OTHERS = [name for name in SCORES if name != "head_impact"]
@@ -55,7 +58,8 @@ def test_the_file_has_a_tensor_of_each_scores_name(runs):
         assert not np.isnan(tensors[name]).any()
         assert found.named(name).counts["used"] == 6
         assert found.named(name).options["score"] == name
-        assert not np.array_equal(tensors[f"untrained_{name}"], tensors[name])
+        if name not in {"visual_score", "sink_share"}:  # 0 in a model of random weights
+            assert not np.array_equal(tensors[f"untrained_{name}"], tensors[name])
     assert found.others["auroc"].baselines["uniform"] == pytest.approx(0.5)
     assert found.others["area_enrichment"].baselines["uniform"] == pytest.approx(1.0)
     masses, shares = (found.others[name].baselines for name in ("attention_mass", "energy_pointing"))
@@ -78,6 +82,26 @@ def test_scores_of_one_pass_fit_together_picture_by_picture(runs):
     assert ((chosen >= 1) & (chosen <= 10)).all()
 
 
+def test_the_run_says_how_far_its_scores_agree(runs):
+    found, agreement = HeadScores.read(runs.all), ScoreAgreement.read(runs.all)
+    assert agreement.names == (*SCORES, "depth")
+    assert (agreement.images, agreement.num_heads, agreement.num_layers) == (6, 12, 3)
+    heads = [found.named(name).values[name].astype(float).ravel() for name in ("head_impact", "auroc")]
+    place = agreement.names.index("auroc")
+    assert agreement.correlation[0, place] == pytest.approx(spearman(*heads), abs=1e-3)
+    assert agreement.low[0, place] <= agreement.high[0, place]
+    assert runs.answer["agreement"]["names"] == list(agreement.names)
+    assert not (runs.one / "agreement.json").exists()
+    page = runs.root / "all.html"
+    done("report", runs.all, "--out", page)
+    for words in ("Do other scores say the same?", "Rank correlation over heads", "depth alone (layer"):
+        assert words in page.read_text(encoding="utf-8")
+    said = done(*runs.words, "--scores", "all", "--baseline", "untrained", "--resume", "--out", runs.all).out
+    assert "rank correlation" in said
+    assert "untrained twin, best head: " in said
+    assert "depth alone: " in said
+
+
 def test_layers_are_chosen_by_any_of_the_scores(runs):
     found = HeadScores.read(runs.all)
     for name in ("head_impact", "image_attention", "auroc"):
@@ -88,6 +112,37 @@ def test_layers_are_chosen_by_any_of_the_scores(runs):
         assert selection.layers == (int(found.named(name).layer_values[name].argmax()),)
         assert selection.scores_hash == found.file_hash
     assert runs.answer["layers_by"]["auroc"][0] == selection.layers[0]
+
+
+def test_layers_are_chosen_by_several_scores_at_once(runs):
+    found, out = HeadScores.read(runs.all), runs.root / "select-both"
+    done("select", "--scores", runs.all, "--score", "head_impact+auroc", "--k", 1, "--out", out)
+    selection = Selection.read(out / "selection.json")
+    assert selection.score == "head_impact+auroc"
+    assert selection.layers == (int(find_score(found, selection.score).layer_values[selection.score].argmax()),)
+    answer = run("select", "--scores", runs.all, "--score", "auroc+auroc", "--out", runs.root / "twice")
+    assert answer.code == 2
+    assert "named twice" in answer.err
+
+
+def test_scores_without_sinks_stand_beside_those_with_them(runs):
+    out = runs.root / "sinks"
+    done(*runs.words, "--scores", "image_attention,visual_score", "--sinks", "--out", out)
+    found, plain = HeadScores.read(out), HeadScores.read(runs.all)
+    assert list(found.others) == [
+        *("image_attention", "visual_score", "sink_share", "head_impact_without_sinks"),
+        *("image_attention_without_sinks", "visual_score_without_sinks"),
+    ]
+    assert np.array_equal(found.values["head_impact"], plain.values["head_impact"])
+    assert "sinks" in found.baselines
+    for name in ("head_impact", "image_attention"):  # the tiny model has none, so nothing may change
+        again = found.named(f"{name}_without_sinks")
+        assert np.array_equal(again.values[again.score], found.named(name).values[name])
+        assert "sinks" not in again.baselines
+    assert ScoreAgreement.read(out).names == ("head_impact", "image_attention", "visual_score", "sink_share", "depth")
+    page = runs.root / "sinks.html"
+    done("report", out, "--out", page)
+    assert "No picture has a sink" in page.read_text(encoding="utf-8")
 
 
 def test_a_run_about_another_score_stands_alone(runs):

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from headimpact.attention.interception import AttentionCall, observe_attention
-from headimpact.attention.reduction import REDUCTIONS, WantedPositions, reduce_rows
+from headimpact.attention.reduction import REDUCTIONS, ReducedRows, WantedPositions, reduce_rows
 from headimpact.core.errors import OptionError, RunFailedError
 from headimpact.core.registry import unknown_name_message
 
@@ -32,7 +32,7 @@ class CapturedMaps:
         """
         self.layer_indices = tuple(layer_indices)
         self._num_keys = tuple(num_keys)
-        self._found: dict[int, tuple[Tensor, Tensor]] = {}
+        self._found: dict[int, ReducedRows] = {}
 
     @property
     def maps(self) -> list[Float[Tensor, "layers heads image_tokens"]]:
@@ -41,8 +41,21 @@ class CapturedMaps:
         Raises:
             RunFailedError: If a layer's attention did not run inside the block.
         """
-        layers = self._complete(0)
-        return [torch.stack([layer[row, :, :count] for layer in layers]) for row, count in enumerate(self._num_keys)]
+        return self._by_row([self._found[layer].maps for layer in self._complete()])
+
+    @property
+    def peaks(self) -> list[Float[Tensor, "layers heads image_tokens"]]:
+        """Share of the rows whose highest weight over all keys is at each image token, per batch row, as `maps`.
+
+        Raises:
+            RunFailedError: If a layer's attention did not run inside the block.
+            ValueError: If peaks were not asked for.
+        """
+        found = [self._found[layer].peaks for layer in self._complete()]
+        known = [layer for layer in found if layer is not None]
+        if len(known) < len(found):
+            raise ValueError("Peaks were not captured; ask capture_attention for them.")
+        return self._by_row(known)
 
     @property
     def sees_image(self) -> list[Bool[Tensor, "layers heads"]]:
@@ -51,16 +64,15 @@ class CapturedMaps:
         Raises:
             RunFailedError: If a layer's attention did not run inside the block.
         """
-        layers = self._complete(1)
+        layers = _on_one_device([self._found[layer].sees for layer in self._complete()])
         return [torch.stack([layer[row] for layer in layers]) for row in range(len(self._num_keys))]
 
-    def add(self, layer: int, maps: Tensor, sees: Tensor) -> None:
+    def add(self, layer: int, reduced: ReducedRows) -> None:
         """Keep one layer's result.
 
         Args:
             layer: Which layer.
-            maps: `[batch, heads, image_tokens]`.
-            sees: `[batch, heads]`.
+            reduced: What its rows give to the image tokens.
 
         Raises:
             RunFailedError: If the layer already ran inside the block.
@@ -70,10 +82,15 @@ class CapturedMaps:
                 f"Layer {layer} ran twice inside one capture. Expected one forward pass per capture, without "
                 "generation and without gradient checkpointing."
             )
-        self._found[layer] = (maps, sees)
+        self._found[layer] = reduced
 
-    def _complete(self, part: int) -> list[Tensor]:
-        """Give one part of every layer's result on the first layer's device, refusing gaps.
+    def _by_row(self, layers: Sequence[Tensor]) -> list[Tensor]:
+        """Stack layers for each batch row, without the padding of its image tokens."""
+        layers = _on_one_device(layers)
+        return [torch.stack([layer[row, :, :count] for layer in layers]) for row, count in enumerate(self._num_keys)]
+
+    def _complete(self) -> tuple[int, ...]:
+        """List the layers, refusing gaps.
 
         Raises:
             RunFailedError: If a layer's attention did not run inside the block.
@@ -84,8 +101,12 @@ class CapturedMaps:
                 f"Attention of layers {', '.join(map(str, missing))} was not captured: the model did not run inside "
                 "the block, or it does not call attention through transformers (compiled or replaced modules)."
             )
-        device = self._found[self.layer_indices[0]][part].device
-        return [self._found[layer][part].to(device) for layer in self.layer_indices]
+        return self.layer_indices
+
+
+def _on_one_device(layers: Sequence[Tensor]) -> list[Tensor]:
+    """Bring tensors of all layers to the first one's device."""
+    return [layer.to(layers[0].device) for layer in layers]
 
 
 @contextlib.contextmanager
@@ -96,6 +117,7 @@ def capture_attention(
     keys: Sequence[Tensor],
     reduction: str = "mean",
     chunk_bytes: int = CHUNK_BYTES,
+    with_peaks: bool = False,
 ) -> Iterator[CapturedMaps]:
     """Capture how chosen rows attend to chosen keys during one forward pass inside the block.
 
@@ -110,6 +132,7 @@ def capture_attention(
         keys: Key positions of the image tokens per batch row, padding counted; at least one each.
         reduction: `mean` or `max` over a row's query positions.
         chunk_bytes: About how many bytes may be held at a time beyond the model's own and the maps.
+        with_peaks: Capture where each row's highest weight over all keys is, too.
 
     Yields:
         What is captured; complete once the forward pass has run.
@@ -129,7 +152,8 @@ def capture_attention(
         if device not in wanted:
             wanted[device] = wanted[torch.device("cpu")].to(device)
         _check_call(call, wanted[torch.device("cpu")])
-        captured.add(layer, *reduce_rows(call, wanted[device], reduction=reduction, chunk_bytes=chunk_bytes))
+        rows = reduce_rows(call, wanted[device], reduction=reduction, chunk_bytes=chunk_bytes, with_peaks=with_peaks)
+        captured.add(layer, rows)
 
     with observe_attention(modules, observe):
         yield captured

@@ -85,9 +85,24 @@ class _Block:
     keys_at_once: int
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReducedRows:
+    """What the wanted rows of one attention call give to the image tokens.
+
+    Attributes:
+        maps: Attention reduced over the rows, in [0, 1].
+        sees: Which heads see any of the keys at all.
+        peaks: Share of the rows whose highest weight over all keys is at this image token; None if not asked for.
+    """
+
+    maps: Float[Tensor, "batch heads image_tokens"]
+    sees: Bool[Tensor, "batch heads"]
+    peaks: Float[Tensor, "batch heads image_tokens"] | None
+
+
 def reduce_rows(
-    call: AttentionCall, wanted: WantedPositions, *, reduction: str, chunk_bytes: int
-) -> tuple[Float[Tensor, "batch heads image_tokens"], Bool[Tensor, "batch heads"]]:
+    call: AttentionCall, wanted: WantedPositions, *, reduction: str, chunk_bytes: int, with_peaks: bool = False
+) -> ReducedRows:
     """Compute the attention of the wanted rows to the wanted keys, reduced over the rows, in float32.
 
     Args:
@@ -95,9 +110,10 @@ def reduce_rows(
         wanted: Positions, on the call's device.
         reduction: One of `REDUCTIONS`.
         chunk_bytes: About how many bytes may be held at a time besides the result.
+        with_peaks: Find each row's highest weight over all keys too; of equal ones the first counts.
 
     Returns:
-        The maps, in [0, 1], and which heads see any of the keys at all.
+        Maps, sight and, where asked for, peaks.
 
     Raises:
         UnsupportedModelError: If the call's weights are no plain softmax (see `Visibility.of`).
@@ -106,6 +122,7 @@ def reduce_rows(
     shape = (call.query.shape[0], call.query.shape[1])
     maps = torch.zeros(*shape, wanted.keys.shape[1], dtype=torch.float32, device=call.query.device)
     sees = torch.zeros(shape, dtype=torch.bool, device=call.query.device)
+    peaks = torch.zeros_like(maps) if with_peaks else None
     per_group = shape[1] // call.key.shape[1]
     with torch.no_grad(), torch.autocast(device_type=call.query.device.type, enabled=False):
         for block in _plan(call, wanted, chunk_bytes):
@@ -122,7 +139,10 @@ def reduce_rows(
                     reduced = weights.div_(totals.unsqueeze(4)).amax(dim=3).flatten(1, 2)
                     held[..., part] = torch.maximum(held[..., part], _image_tokens(reduced, keys[:, part]))
                 sees[block.batch, heads] |= rows.sees(keys[:, part])
-    return maps, sees
+            if peaks is not None:
+                found = rows.peaks(wanted.weights[block.batch, block.rows])
+                peaks[block.batch, heads] += found.gather(2, keys[:, None, :].expand(-1, found.shape[1], -1))
+    return ReducedRows(maps, sees, peaks)
 
 
 def _image_tokens(reduced: Tensor, keys: Int[Tensor, "batch image_tokens"]) -> Tensor:
@@ -208,6 +228,27 @@ class _Rows:
         if highest is None or total is None:
             raise ValueError("An attention call without keys has no rows to reduce.")
         return highest + total.log()
+
+    def peaks(self, shares: Float[Tensor, "batch queries"]) -> Float[Tensor, "batch heads keys"]:
+        """Give every key the shares of the rows whose highest logit is there, slab by slab.
+
+        Raises:
+            ValueError: If there are no keys.
+        """
+        num_keys, step = self._call.key.shape[2], self._block.keys_at_once
+        best = highest = None
+        for start in range(0, num_keys, step):
+            peak, place = self._slab(start, min(start + step, num_keys)).max(dim=-1)
+            if best is None or highest is None:
+                best, highest = place, peak
+            else:
+                best = torch.where(peak > highest, place + start, best)
+                highest = torch.maximum(peak, highest)
+        if best is None:
+            raise ValueError("An attention call without keys has no rows to reduce.")
+        by_head = best.flatten(1, 2)
+        found = torch.zeros(*by_head.shape[:2], num_keys, device=by_head.device)
+        return found.scatter_add_(2, by_head, shares[:, None].expand_as(by_head).contiguous())
 
     def sees(self, keys: Int[Tensor, "batch keys"]) -> Bool[Tensor, "batch heads"]:
         """Say which of these heads see any of the keys."""

@@ -112,6 +112,35 @@ class ExampleView:
 
 
 @dataclasses.dataclass(frozen=True)
+class MatrixPanel:
+    """One agreement matrix with its heading and colour scale."""
+
+    title: str
+    note: str
+    drawings: Drawings
+    scale: Markup
+
+
+@dataclasses.dataclass(frozen=True)
+class SeveralScores:
+    """A run's scores beside one another: findings, agreement, tables."""
+
+    findings: tuple[str, ...]
+    panels: tuple[MatrixPanel, ...]
+    caption: str
+    tables: tuple[Table, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class SinkPart:
+    """What a run says with and without sinks."""
+
+    findings: tuple[str, ...]
+    panels: tuple[Panel, ...]
+    tables: tuple[Table, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class ScorePart:
     """Everything about one scoring run: maps, layer bars, example pictures."""
 
@@ -124,6 +153,8 @@ class ScorePart:
     bar_legend: tuple[LegendKey, ...]
     bar_caption: str
     layer_table: Table
+    several: SeveralScores | None
+    sinks: SinkPart | None
     example_intro: str
     examples: tuple[ExampleView, ...]
 

@@ -11,6 +11,7 @@ from headimpact.core.artifacts import read_json
 from headimpact.core.errors import DataFormatError
 from headimpact.evaluation.results import METRICS_FILE, METRICS_SCHEMA, PREDICTIONS_FILE, Prediction, read_predictions
 from headimpact.report.examples import ExamplePicture, read_examples
+from headimpact.scoring.agreement import AGREEMENT_FILE, ScoreAgreement
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.selection.selection import SELECTION_FILE, Selection
 
@@ -33,6 +34,7 @@ class RunFiles:
     Attributes:
         name: Name of the folder.
         scores: What `score` wrote.
+        agreement: How far the scores agree, where `score` computed several.
         examples: Example pictures of `score`.
         selection: What `select` wrote.
         tuning: `tuning.json` of `tune`.
@@ -44,6 +46,7 @@ class RunFiles:
 
     name: str
     scores: HeadScores | None = None
+    agreement: ScoreAgreement | None = None
     examples: tuple[ExamplePicture, ...] = ()
     selection: Selection | None = None
     tuning: dict[str, Any] | None = None
@@ -119,6 +122,7 @@ def _read_run(folder: Path) -> RunFiles:
     return RunFiles(
         name=folder.resolve().name,
         scores=HeadScores.read(folder) if has(SCORES_FILE) else None,
+        agreement=ScoreAgreement.read(folder) if has(SCORES_FILE) and has(AGREEMENT_FILE) else None,
         examples=read_examples(folder / "examples") if has("examples/examples.json") else (),
         selection=Selection.read(folder / SELECTION_FILE) if has(SELECTION_FILE) else None,
         tuning=_read_fields(folder / TUNING_FILE, TUNING_SCHEMA, TUNING_FIELDS) if has(TUNING_FILE) else None,

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headimpact.evaluation.metrics import METRICS
+from headimpact.scoring import WITHOUT_SINKS
+from headimpact.scoring.combination import PLUS
 
 MISSING = "\u2013"
 """En dash: what stands where there is no number."""
@@ -134,7 +136,16 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def metric_name(name: str) -> str:
-    """Write the name of a score or metric within a sentence."""
+    """Write the name of a score or metric within a sentence.
+
+    Example:
+        >>> metric_name("head_impact_without_sinks"), metric_name("head_impact+auroc")
+        ('Head Impact without sinks', 'Head Impact + AUROC')
+    """
+    if name.endswith(WITHOUT_SINKS):
+        return f"{metric_name(name.removesuffix(WITHOUT_SINKS))} without sinks"
+    if PLUS in name:
+        return f" {PLUS} ".join(map(metric_name, name.split(PLUS)))
     if name in METRICS:
         return str(METRICS.load(name).title)
     return SCORE_NAMES.get(name, name.replace("_", " "))

@@ -15,17 +15,26 @@ SCORES = Registry(
         "energy_pointing": "headimpact.scoring.energy_pointing:energy_pointing",
         "area_enrichment": "headimpact.scoring.area_enrichment:area_enrichment",
         "pointing_game": "headimpact.scoring.pointing_game:pointing_game",
+        "visual_score": "headimpact.scoring.visual_score:visual_score",
         "auroc": "headimpact.scoring.auroc:auroc",
         "average_precision": "headimpact.scoring.average_precision:average_precision",
         "image_attention": "headimpact.scoring.image_attention:image_attention",
         "spatial_entropy": "headimpact.scoring.spatial_entropy:spatial_entropy",
+        "sink_share": "headimpact.scoring.sink_share:sink_share",
     },
 )
 """Score name to its kernel, higher values first in every choice; importing the table imports no kernel and no torch.
 
 A kernel takes maps, coverage and areas and gives one value per mask and head; one that needs no mask (`WITHOUT_MASK`)
-takes maps and boxes and gives one value per head.
+takes maps and boxes and gives one value per head. Those of `BY_PEAKS` take, instead of maps, where each row's highest
+weight is.
 """
 
-WITHOUT_MASK = frozenset({"image_attention", "spatial_entropy"})
+WITHOUT_MASK = frozenset({"image_attention", "spatial_entropy", "sink_share"})
 """Scores that look at the map alone: other pictures' masks say nothing about them, so they have no chance level."""
+
+BY_PEAKS = frozenset({"visual_score"})
+"""Scores of where each response row's highest weight over all keys is; maps, averaged over rows, do not say that."""
+
+WITHOUT_SINKS = "_without_sinks"
+"""Ends the name of a score that was computed a second time as if sinks (`sinks.py`) were no part of the picture."""

@@ -5,7 +5,7 @@ metadata. It appears under its name only when whole, and the same scores give th
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from headimpact.core.artifacts import write_tensors
 from headimpact.core.errors import DataFormatError, IncompatibleRunsError
+from headimpact.core.shapes import ImageHeadValues
+from headimpact.scoring.aggregation import blind_heads
 from headimpact.scoring.sample_scores import SampleScores
 
 SCHEMA = "sample_scores/1"
@@ -112,6 +114,24 @@ def read_shards(folder: Path, count: int, *, identity: Mapping[str, Any] | None 
     return SampleScores.join(parts)
 
 
+def read_own_scores(folder: Path, count: int) -> ImageHeadValues:
+    """Read what all pictures score against their own masks, leaving the donors' scores on the disk.
+
+    Args:
+        folder: Folder of the run's shards.
+        count: Blocks of the whole run, all there.
+
+    Returns:
+        One entry per picture, in the order of the data set; NaN for heads that hardly ever see the image.
+
+    Raises:
+        DataFormatError: If a block is missing or broken.
+    """
+    parts = [_read_arrays(shard_path(folder, index), ("own", "sees_image")) for index in range(count)]
+    own, sees = (np.concatenate([part[name] for part in parts]) for name in ("own", "sees_image"))
+    return np.where(blind_heads(sees), np.float32(np.nan), own)
+
+
 def _read_record(path: Path) -> dict[str, Any]:
     """Read a shard's metadata without its arrays.
 
@@ -122,9 +142,7 @@ def _read_record(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="numpy") as file:
             record = json.loads((file.metadata() or {})["shard"])
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise DataFormatError(
-            f"Cannot read shard {path}: {error!r}. Expected a {SCHEMA} file; delete it and run with --resume."
-        ) from error
+        raise DataFormatError(_broken(path, error)) from error
     if record.get("schema") != SCHEMA:
         raise DataFormatError(
             f"Wrong kind of shard: {path} says schema {record.get('schema')!r}, expected {SCHEMA!r}. Score again "
@@ -140,19 +158,33 @@ def _read_part(path: Path, record: Mapping[str, Any]) -> SampleScores:
         DataFormatError: If the file cannot be read or lacks an array.
     """
     try:
-        with safe_open(path, framework="numpy") as file:
-            arrays: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in TENSORS}
         return SampleScores(
             image_ids=tuple(record["image_ids"]),
             donor_ids=tuple(tuple(ids) for ids in record["donor_ids"]),
             baseline_names=tuple(record["baseline_names"]),
             skipped=record["skipped"],
-            **arrays,
+            **_read_arrays(path, TENSORS),
         )
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise DataFormatError(
-            f"Cannot read shard {path}: {error!r}. Expected a {SCHEMA} file; delete it and run with --resume."
-        ) from error
+    except (KeyError, TypeError) as error:
+        raise DataFormatError(_broken(path, error)) from error
+
+
+def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read some of a shard's arrays.
+
+    Raises:
+        DataFormatError: If the file cannot be read or lacks one.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise DataFormatError(_broken(path, error)) from error
+
+
+def _broken(path: Path, error: Exception) -> str:
+    """Say that a shard cannot be read."""
+    return f"Cannot read shard {path}: {error!r}. Expected a {SCHEMA} file; delete it and run with --resume."
 
 
 def _check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

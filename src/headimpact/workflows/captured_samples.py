@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ class CapturedSample:
         layout: The image tokens of the chosen view.
         layer_indices: Which layers these are: all, or those whose attention takes the image in.
         num_layers: Layers of the language model.
+        peaks: Share of the response rows whose highest weight is at each image token, `[layers, heads, image_tokens]`;
+            None where no score needs it.
     """
 
     maps: Float[Tensor, "layers heads image_tokens"]
@@ -37,6 +40,7 @@ class CapturedSample:
     layout: ImageTokenLayout
     layer_indices: tuple[int, ...]
     num_layers: int
+    peaks: Float[Tensor, "layers heads image_tokens"] | None = None
 
     def on_all_layers(self, values: np.ndarray, *, axis: int, fill: float) -> np.ndarray:
         """Put values of the captured layers at their place among all layers.
@@ -97,10 +101,10 @@ def run_capture(loaded: LoadedModel, encoded: EncodedBatch, options: Measurement
     queries, keys = response_rows(encoded.response_spans, options.rows), _positions(layouts)
     with (
         torch.inference_mode(),
-        capture_attention(modules, queries=queries, keys=keys, reduction=options.row_reduction) as captured,
+        capture_attention(modules, queries=queries, keys=keys, **_reduction(options)) as captured,
     ):
         run_backbone(loaded, encoded.inputs, stop_after=modules[max(modules)])
-    return _samples(loaded, captured, layouts)
+    return _samples(loaded, captured, layouts, options)
 
 
 def run_shared_capture(
@@ -125,9 +129,9 @@ def run_shared_capture(
         run_backbone(loaded, batch.inputs, stop_after=last, cache=cache)
         for inputs, continuation in zip(continued(loaded, batch, cache), batch.continuations, strict=True):
             queries = response_rows(continuation.response_spans, options.rows)
-            with capture_attention(modules, queries=queries, keys=keys, reduction=options.row_reduction) as captured:
+            with capture_attention(modules, queries=queries, keys=keys, **_reduction(options)) as captured:
                 run_backbone(loaded, inputs, stop_after=last, cache=cache)
-            yield _samples(loaded, captured, layouts)
+            yield _samples(loaded, captured, layouts, options)
 
 
 def _positions(layouts: Sequence[ImageTokenLayout]) -> list[Tensor]:
@@ -135,10 +139,21 @@ def _positions(layouts: Sequence[ImageTokenLayout]) -> list[Tensor]:
     return [torch.as_tensor(layout.positions, dtype=torch.long) for layout in layouts]
 
 
-def _samples(loaded: LoadedModel, captured: CapturedMaps, layouts: Sequence[ImageTokenLayout]) -> list[CapturedSample]:
+def _reduction(options: MeasurementOptions) -> dict[str, Any]:
+    """Say how rows are put together and what is kept of them."""
+    return {"reduction": options.row_reduction, "with_peaks": options.with_peaks}
+
+
+def _samples(
+    loaded: LoadedModel,
+    captured: CapturedMaps,
+    layouts: Sequence[ImageTokenLayout],
+    options: MeasurementOptions,
+) -> list[CapturedSample]:
     """Put each row's maps beside its geometry."""
     num_layers = int(loaded.config.get_text_config().num_hidden_layers)
+    peaks = captured.peaks if options.with_peaks else [None] * len(layouts)
     return [
-        CapturedSample(maps, sees, layout, captured.layer_indices, num_layers)
-        for maps, sees, layout in zip(captured.maps, captured.sees_image, layouts, strict=True)
+        CapturedSample(maps, sees, layout, captured.layer_indices, num_layers, peak)
+        for maps, sees, layout, peak in zip(captured.maps, captured.sees_image, layouts, peaks, strict=True)
     ]

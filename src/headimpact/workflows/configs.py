@@ -85,6 +85,8 @@ class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
     """Head score to compute; see `headimpact list scores`."""
     scores: OptionalText = None
     """More scores from the same forward pass: `all`, or names with commas between them."""
+    sinks: bool = False
+    """Score once more without the sinks: image tokens that draw attention in most heads whatever the mask."""
     binarization: str = "area"
     """How attention becomes a predicted region: area, mean, quantile, otsu or soft."""
     binarization_k: float = 1.0
@@ -126,7 +128,8 @@ class SelectConfig(OutputOptions):
     scores: Path
     """Folder written by `headimpact score`."""
     score: OptionalText = None
-    """Which of the run's scores ranks the layers; the one it was started with (`--score`) if left out."""
+    """Which of the run's scores ranks the layers, or several by the mean of their ranks (`head_impact+auroc`); the one
+    it was started with (`--score`) if left out."""
     strategy: str = "top-k"
     """How to choose; see `headimpact list strategies`."""
     k: OptionalCount = None

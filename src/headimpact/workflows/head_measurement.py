@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headimpact.attention.self_check import CaptureCheck, check_capture
@@ -19,10 +19,12 @@ from headimpact.models.loading import LoadedModel
 from headimpact.models.patch_grid import mask_coverage
 from headimpact.models.prompts import EncodedBatch, encode
 from headimpact.models.shared_prompts import SharedPrompts, encode_shared, shares_prompts
-from headimpact.scoring import SCORES, WITHOUT_MASK
+from headimpact.scoring import BY_PEAKS, SCORES, WITHOUT_MASK, WITHOUT_SINKS
+from headimpact.scoring.aggregation import nan_mean
 from headimpact.scoring.donors import DonorPlan, plan_donors
 from headimpact.scoring.head_impact import skip_reasons
 from headimpact.scoring.sample_scores import PictureScores
+from headimpact.scoring.sinks import find_sinks
 from headimpact.workflows.captured_samples import CapturedSample, run_capture, run_shared_capture
 from headimpact.workflows.measurement_options import MeasurementOptions
 
@@ -158,28 +160,55 @@ def measure_capture(
     Returns:
         The scores by name, or the reason why the picture says nothing.
     """
-    layout = captured.layout
+    layout, device = captured.layout, captured.maps.device
     own = mask_coverage(sample.load_mask()[None], layout.boxes)
-    device = captured.maps.device
     masks = torch.from_numpy(np.concatenate([own, donors.coverage(sample.image_id, layout)])).to(device)
-    areas = torch.from_numpy(np.ascontiguousarray(layout.areas)).to(device)
-    views = torch.from_numpy((layout.tile != WHOLE_PICTURE).astype(np.int64)).to(device)
-    reason = skip_reasons(masks[:1], areas, views=views)[0]
+    tokens = _Tokens.of(layout, device)
+    reason = skip_reasons(masks[:1], tokens.areas, views=tokens.views)[0]
     if reason is not None:
         return reason
-    boxes = torch.from_numpy(np.ascontiguousarray(layout.boxes)).to(device)
     seen = torch.where(captured.sees_image[..., None], captured.maps, torch.nan)
-    maps = torch.cat([captured.maps, _baseline_maps(layout, num_heads=captured.maps.shape[1]).to(device)])
-    donor_ids = donors.plan.donors_of(sample.image_id)
+    sinks = find_sinks(seen, tokens.areas, views=tokens.views) if options.sinks else None
     scored = {}
     for name in options.scores:
-        kernel = _kernel(name, options)
-        if name in WITHOUT_MASK:
-            scored[name] = _picture_scores(sample, captured, kernel(seen, boxes, views=views)[None], donor_ids=())
-        else:
-            values = kernel(maps, masks, areas, views=views)
-            scored[name] = _picture_scores(sample, captured, values, donor_ids=donor_ids)
+        score = name.removesuffix(WITHOUT_SINKS)
+        used = tokens if sinks is None or score == name else tokens.without(sinks)
+        kernel = _kernel(score, options)
+        if score in WITHOUT_MASK:
+            scored[name] = _picture_scores(sample, captured, kernel(seen, used.boxes, views=used.views)[None])
+            continue
+        baselines = _baseline_maps(used, sinks=sinks if used is tokens else None)
+        rows = captured.maps
+        if score in BY_PEAKS and captured.peaks is not None:
+            rows, baselines = captured.peaks, {one: _peaks(spent) for one, spent in baselines.items()}
+        extra = [spent.expand(1, rows.shape[1], -1) for spent in baselines.values()]
+        values = kernel(torch.cat([rows, *extra]), masks, used.areas, views=used.views)
+        lenders = donors.plan.donors_of(sample.image_id)
+        scored[name] = _picture_scores(sample, captured, values, donor_ids=lenders, baselines=tuple(baselines))
     return scored
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Tokens:
+    """Where the image tokens are, on the model's device."""
+
+    boxes: Float[Tensor, "image_tokens 4"]
+    areas: Float[Tensor, " image_tokens"]
+    views: Int[Tensor, " image_tokens"]
+
+    @classmethod
+    def of(cls, layout: ImageTokenLayout, device: torch.device) -> Self:
+        """Bring a layout to a device."""
+        return cls(
+            boxes=torch.from_numpy(np.ascontiguousarray(layout.boxes)).to(device),
+            areas=torch.from_numpy(np.ascontiguousarray(layout.areas)).to(device),
+            views=torch.from_numpy((layout.tile != WHOLE_PICTURE).astype(np.int64)).to(device),
+        )
+
+    def without(self, tokens: Bool[Tensor, " image_tokens"]) -> Self:
+        """Take the place on the picture from some tokens: they are neither looked at nor object."""
+        boxes = self.boxes.masked_fill(tokens[:, None], 0.0)
+        return dataclasses.replace(self, boxes=boxes, areas=self.areas.masked_fill(tokens, 0.0))
 
 
 def _kernel(name: str, options: MeasurementOptions) -> Callable[..., Tensor]:
@@ -195,30 +224,40 @@ def _picture_scores(
     captured: CapturedSample,
     scores: Float[Tensor, "masks layers heads"],
     *,
-    donor_ids: tuple[str, ...],
+    donor_ids: tuple[str, ...] = (),
+    baselines: tuple[str, ...] = (),
 ) -> PictureScores:
     """Bring one score's values to all layers; what follows the captured layers are the baselines'."""
     values, layers = scores.cpu().numpy(), len(captured.layer_indices)
     sees = captured.sees_image.cpu().numpy()
     heads = captured.on_all_layers(np.where(sees, values[:, :layers], np.float32(np.nan)), axis=1, fill=np.nan)
-    baselines = values[:, layers:, 0].T
     return PictureScores(
         image_id=sample.image_id,
         own=heads[0],
         donors=heads[1:],
         donor_ids=donor_ids,
         sees_image=captured.on_all_layers(sees.astype(np.float32), axis=0, fill=0.0),
-        baselines=dict(zip(BASELINES, baselines, strict=True)) if len(baselines) else {},
+        baselines=dict(zip(baselines, values[:, layers:, 0].T, strict=True)),
     )
 
 
-def _baseline_maps(layout: ImageTokenLayout, *, num_heads: int) -> Float[Tensor, "layers heads image_tokens"]:
-    """Make one map per baseline, as if each were a layer whose heads agree."""
-    middle = (layout.boxes[:, :2] + layout.boxes[:, 2:]) / 2
-    distance = np.sqrt(((middle - 0.5) ** 2).sum(axis=1))
-    maps = np.stack([np.ones(len(layout)), 1.0 - distance]) * (layout.areas > 0)
-    spent = (maps / maps.sum(axis=1, keepdims=True)).astype(np.float32)
-    return torch.from_numpy(spent)[:, None, :].expand(-1, num_heads, -1)
+def _baseline_maps(
+    tokens: _Tokens, *, sinks: Bool[Tensor, " image_tokens"] | None
+) -> dict[str, Float[Tensor, " image_tokens"]]:
+    """Make the maps that need no model; the one that looks at the sinks is NaN in a picture without any."""
+    middle = (tokens.boxes[:, :2] + tokens.boxes[:, 2:]) / 2
+    distance = ((middle - 0.5) ** 2).sum(dim=1).sqrt()
+    maps = dict(zip(BASELINES, (torch.ones_like(distance), 1.0 - distance), strict=True))
+    if sinks is not None:
+        maps["sinks"] = sinks.to(distance.dtype)
+    placed = {name: spent * (tokens.areas > 0) for name, spent in maps.items()}
+    return {name: (spent / spent.sum()).float() for name, spent in placed.items()}
+
+
+def _peaks(spent: Float[Tensor, " image_tokens"]) -> Float[Tensor, " image_tokens"]:
+    """Say where the highest value of a map is, shared among equal ones."""
+    highest = (spent == spent.max()).float()
+    return torch.where(spent.isnan(), torch.nan, highest / highest.sum())
 
 
 def _average(parts: Sequence[ScoredPicture | str]) -> ScoredPicture | str:
@@ -235,9 +274,11 @@ def _mean_of(parts: Sequence[PictureScores]) -> PictureScores:
     def mean(values: Sequence[np.ndarray]) -> np.ndarray:
         return np.asarray(np.mean(values, axis=0, dtype=np.float64), dtype=np.float32)
 
+    baselines = {name: nan_mean(np.stack([part.baselines[name] for part in parts])) for name in parts[0].baselines}
     return dataclasses.replace(
         parts[0],
         own=mean([part.own for part in parts]),
         donors=mean([part.donors for part in parts]),
         sees_image=mean([part.sees_image for part in parts]),
+        baselines=baselines,
     )

@@ -6,6 +6,7 @@ from typing import Literal
 from headimpact.core.errors import OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.models.image_tokens import VIEWS
+from headimpact.scoring import BY_PEAKS, WITHOUT_SINKS
 from headimpact.scoring.head_impact import RULES
 
 ROW_CONVENTIONS = ("predicting", "at")
@@ -17,7 +18,8 @@ class MeasurementOptions:
     """How attention becomes a number; every choice that the method leaves open.
 
     Attributes:
-        scores: Names of the scores to compute, as in `SCORES`.
+        scores: Names of the scores to compute, as in `SCORES`, or those followed by `WITHOUT_SINKS`.
+        sinks: Whether a map that looks at the sinks alone is scored among those that need no model.
         binarization: Rule that turns attention into a predicted region.
         k: Factor of the rule `mean`.
         quantile: Quantile of the rule `quantile`.
@@ -27,12 +29,18 @@ class MeasurementOptions:
     """
 
     scores: tuple[str, ...] = ("head_impact",)
+    sinks: bool = False
     binarization: str = "area"
     k: float = 1.0
     quantile: float = 0.8
     rows: str = "predicting"
     row_reduction: Literal["mean", "max"] = "mean"
     view: str = "all"
+
+    @property
+    def with_peaks(self) -> bool:
+        """Say whether a score needs to know where each row's highest weight is."""
+        return any(name.removesuffix(WITHOUT_SINKS) in BY_PEAKS for name in self.scores)
 
     def __post_init__(self) -> None:
         """Refuse unknown names and numbers out of range before a model loads.

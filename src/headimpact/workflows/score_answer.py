@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from headimpact.scoring.agreement import ScoreAgreement
+from headimpact.scoring.depth import depth_alone
 from headimpact.scoring.head_scores import HeadScores
 
 
-def describe_scores(scores: HeadScores) -> list[str]:
-    """Say what a run found, for the terminal."""
+def describe_scores(scores: HeadScores, agreement: ScoreAgreement | None = None) -> list[str]:
+    """Say what a run found, for the terminal; where it has several scores, also how far they agree."""
     heads, layers = scores.values, scores.layer_values
     if np.isnan(heads[scores.score]).all():
         return [f"pictures: {scores.counts['used']} used", "no head sees an image token: nothing can be selected"]
@@ -22,6 +24,8 @@ def describe_scores(scores: HeadScores) -> list[str]:
         f"[{heads['gap_low'][best]:+.3f}, {heads['gap_high'][best]:+.3f}]",
         f"heads above chance (q <= 0.05): {significant} of {heads['q'].size}",
         *(f"{name}: {value:.3f}" for name, value in scores.baselines.items()),
+        *_twin_line(scores),
+        *_depth_line(scores),
         "layer  score  chance     gap       q",
         *(
             f"{layer:>5}  {layers[scores.score][layer]:.3f}   {layers['null_mean'][layer]:.3f}  "
@@ -31,6 +35,7 @@ def describe_scores(scores: HeadScores) -> list[str]:
         *(f"warning: {warning}" for warning in scores.warnings),
         f"layers by score: {' '.join(map(str, rank_layers(scores)))}",
         *(f"layers by {name}: {' '.join(map(str, layers))}" for name, layers in rank_layers_by_others(scores).items()),
+        *(_score_lines(scores, agreement) if scores.others else []),
     ]
 
 
@@ -44,3 +49,50 @@ def rank_layers(scores: HeadScores) -> list[int]:
 def rank_layers_by_others(scores: HeadScores) -> dict[str, list[int]]:
     """List layers in the same way by each further score of the run."""
     return {name: rank_layers(other) for name, other in scores.others.items()}
+
+
+def _twin_line(scores: HeadScores) -> list[str]:
+    """Say what the untrained twin's best head reaches, where it was scored."""
+    if scores.baseline is None or np.isnan(values := scores.baseline.values[scores.score]).all():
+        return []
+    return [f"untrained twin, best head: {np.nanmax(values):.3f}"]
+
+
+def _depth_line(scores: HeadScores) -> list[str]:
+    """Say what the layer number alone would give."""
+    guess = depth_alone(scores.values[scores.score])
+    if guess is None:
+        return []
+    explained = (
+        "" if np.isnan(guess.explained) else f"; explains {100 * max(guess.explained, 0.0):.0f} % of the variance"
+    )
+    return [f"depth alone: {guess.best:.3f} at layer {guess.layer_idx}{explained}"]
+
+
+def _score_lines(scores: HeadScores, agreement: ScoreAgreement | None) -> list[str]:
+    """List every score's best head beside chance, and how far it ranks the heads like the run's own score."""
+    every = (scores, *scores.others.values())
+    width = max(len(other.score) for other in every)
+    lines = [f"{'score':<{width}}  best head  value  chance     gap  heads above chance  rank correlation"]
+    for other in every:
+        values = other.values[other.score]
+        if np.isnan(values).all():
+            lines.append(f"{other.score:<{width}}  none")
+            continue
+        place = np.unravel_index(int(np.nanargmax(values)), values.shape)
+        above = f"{int(np.nansum(other.values['q'] <= 0.05))} of {values.size}"
+        has_chance = not np.isnan(other.values["gap"][place])
+        chance = f"{other.values['null_mean'][place]:>6.3f}  {other.values['gap'][place]:>+6.3f}  {above:>18}"
+        line = f"{other.score:<{width}}  {f'{place[0]}.{place[1]}':>9}  {values[place]:.3f}  "
+        line += chance if has_chance else f"{'-':>6}  {'-':>6}  {'-':>18}"
+        lines.append(f"{line}  {_correlation(other.score, agreement)}".rstrip())
+    return lines
+
+
+def _correlation(name: str, agreement: ScoreAgreement | None) -> str:
+    """Write a score's rank correlation with the run's own; nothing for that itself, or where it is not known."""
+    if agreement is None or name not in agreement.names[1:]:
+        return ""
+    place = agreement.names.index(name)
+    value, low, high = (float(part[0, place]) for part in (agreement.correlation, agreement.low, agreement.high))
+    return f"{value:+.2f}" + ("" if np.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")

@@ -6,7 +6,7 @@ from headimpact.core.errors import OptionError
 from headimpact.core.provenance import hash_texts
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.dataset import KeyObjectDataset
-from headimpact.scoring import SCORES
+from headimpact.scoring import SCORES, WITHOUT_SINKS
 from headimpact.scoring.aggregation import check_layer_rule
 from headimpact.workflows.configs import ScoreConfig
 
@@ -58,6 +58,15 @@ def score_names(config: ScoreConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys((config.score, *listed)))
 
 
+def measured_names(config: ScoreConfig) -> tuple[str, ...]:
+    """List what a run measures: its scores and, where asked for, each once more without the sinks."""
+    names = score_names(config)
+    if not config.sinks:
+        return names
+    again = tuple(f"{name}{WITHOUT_SINKS}" for name in names if name != "sink_share")
+    return tuple(dict.fromkeys((*names, "sink_share", *again)))
+
+
 def measurement_options(config: ScoreConfig) -> "MeasurementOptions":
     """Unpack a config into what the measurement takes.
 
@@ -67,7 +76,8 @@ def measurement_options(config: ScoreConfig) -> "MeasurementOptions":
     from headimpact.workflows.measurement_options import MeasurementOptions
 
     return MeasurementOptions(
-        scores=score_names(config),
+        scores=measured_names(config),
+        sinks=config.sinks,
         binarization=config.binarization,
         k=config.binarization_k,
         quantile=config.binarization_quantile,
@@ -101,6 +111,7 @@ def shard_identity(
         "response": config.response,
         "captions_per_image": config.captions_per_image,
         "view": config.view,
+        **({"sinks": True} if config.sinks else {}),
         "batch_size": config.batch_size,
         "shard_size": config.shard_size,
     }

@@ -12,13 +12,16 @@ from tqdm import tqdm
 
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.sample import Sample
+from headimpact.scoring import SCORES
+from headimpact.scoring.agreement import score_agreement
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.scoring.head_statistics import build_head_scores
 from headimpact.scoring.sample_scores import SampleScores
-from headimpact.scoring.shards import missing_shards, read_shards, write_shard
+from headimpact.scoring.shards import missing_shards, read_own_scores, read_shards, write_shard
+from headimpact.selection.budget import default_layer_count
 from headimpact.workflows.configs import ScoreConfig
 from headimpact.workflows.processes import Processes
-from headimpact.workflows.score_options import NO_OPTIONS, measurement_options, score_names, shard_identity
+from headimpact.workflows.score_options import NO_OPTIONS, measured_names, measurement_options, shard_identity
 
 if TYPE_CHECKING:
     from headimpact.models.batching import BatchSize
@@ -56,7 +59,20 @@ def fill_all_shards(
         if processes.is_main:
             first, *others = [_reduce_shards(model, dataset, len(blocks), target, config=config) for target in targets]
             found.append(dataclasses.replace(first, others={other.score: other for other in others}))
+            if model is loaded and sum(target.score in SCORES for target in targets) > 1:
+                _write_agreement(targets, len(blocks), found[0], config=config)
     return found
+
+
+def _write_agreement(targets: Sequence["_Target"], count: int, scores: HeadScores, *, config: ScoreConfig) -> None:
+    """Write how far the run's scores agree; a pure function of the shards, as they are."""
+    score_agreement(
+        {target.score: read_own_scores(target.folder, count) for target in targets if target.score in SCORES},
+        k=default_layer_count(len(scores.architecture.attention_layers)),
+        layer_aggregation=config.layer_aggregation,
+        resamples=config.bootstrap,
+        seed=config.seed,
+    ).write(config.out)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +92,7 @@ def _targets(
     loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: ScoreConfig, prompt: str, folder: Path
 ) -> tuple[_Target, ...]:
     """Give the run's own score the folder itself and every further one a folder in it."""
-    names = score_names(config)
+    names = measured_names(config)
     return tuple(
         _Target(
             score=name,
@@ -176,7 +192,7 @@ def _score_block(
         name: SampleScores.from_pictures(
             [found[name] for found in scored], skipped=skipped, shape=(sizes.num_layers, sizes.num_heads)
         )
-        for name in score_names(config)
+        for name in measured_names(config)
     }
 
 

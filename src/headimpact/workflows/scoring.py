@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.sample import Sample
 from headimpact.scoring.aggregation import check_layer_rule
+from headimpact.scoring.agreement import AGREEMENT_FILE, ScoreAgreement
 from headimpact.scoring.head_scores import JSON_FILE, HeadScores
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import ScoreConfig
@@ -73,12 +74,14 @@ def _print_plan(dataset: KeyObjectDataset, config: ScoreConfig, *, prompt: str) 
 
 def _print_scores(scores: HeadScores, config: ScoreConfig, *, note: str | None = None) -> None:
     """Say what a run found."""
+    agreement = ScoreAgreement.read(config.out) if (config.out / AGREEMENT_FILE).is_file() else None
     print_answer(
-        [*([note] if note else []), *describe_scores(scores), f"scores: {config.out}"],
+        [*([note] if note else []), *describe_scores(scores, agreement), f"scores: {config.out}"],
         {
             "counts": dict(scores.counts),
             "layers_by_score": rank_layers(scores),
             **({"layers_by": ranked} if (ranked := rank_layers_by_others(scores)) else {}),
+            **({} if agreement is None else {"agreement": agreement.to_json()}),
             "warnings": list(scores.warnings),
             "out": str(config.out),
         },

@@ -1,6 +1,7 @@
 """Select: head scores become a choice of layers."""
 
 from headimpact.core.errors import OptionError
+from headimpact.scoring.combination import find_score
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.selection.selection import SELECTION_FILE, Selection
 from headimpact.selection.strategies import STRATEGIES, select_layers
@@ -24,7 +25,7 @@ def select_command(config: SelectConfig) -> None:
         return
     scores = HeadScores.read(config.scores)
     selection = select_layers(
-        scores if config.score is None else scores.named(config.score),
+        scores if config.score is None else find_score(scores, config.score),
         strategy=config.strategy,
         k=config.k,
         budget=config.budget,

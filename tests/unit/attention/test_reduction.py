@@ -47,8 +47,8 @@ def by_head(b, h, q, k):
 
 def reduced(call: AttentionCall, *, reduction: str = "mean", chunk_bytes: int = 2**20):
     wanted = WantedPositions.pad(QUERIES, KEYS)
-    maps, sees = reduce_rows(call, wanted, reduction=reduction, chunk_bytes=chunk_bytes)
-    return [maps[row, :, : len(keys)] for row, keys in enumerate(KEYS)], sees
+    found = reduce_rows(call, wanted, reduction=reduction, chunk_bytes=chunk_bytes)
+    return [found.maps[row, :, : len(keys)] for row, keys in enumerate(KEYS)], found.sees
 
 
 def expected_maps(weights: torch.Tensor, reduction: str = "mean"):
@@ -69,7 +69,8 @@ def test_two_keys_by_hand():
         weights=None,
     )
     wanted = WantedPositions.pad([torch.tensor([0])], [torch.tensor([0, 1])])
-    maps, sees = reduce_rows(call, wanted, reduction="mean", chunk_bytes=2**20)
+    found = reduce_rows(call, wanted, reduction="mean", chunk_bytes=2**20)
+    maps, sees = found.maps, found.sees
     torch.testing.assert_close(maps, torch.tensor([[[0.25, 0.75]]]))
     assert sees.tolist() == [[True]]
 
@@ -177,7 +178,7 @@ def test_more_rows_than_fit_in_one_block():
     call = attention_call(queries=700, keys=700, batch=1)
     queries, keys = torch.arange(10, 690), torch.arange(5)
     wanted = WantedPositions.pad([queries], [keys])
-    maps, _ = reduce_rows(call, wanted, reduction="mean", chunk_bytes=2**16)
+    maps = reduce_rows(call, wanted, reduction="mean", chunk_bytes=2**16).maps
     logits = torch.einsum("hqd,hkd->hqk", call.query[0], call.key[0].repeat_interleave(2, 0)) * 0.7
     weights = logits.masked_fill(~torch.ones(700, 700).tril().bool(), -math.inf).softmax(-1)
     torch.testing.assert_close(maps[0], weights[:, queries][:, :, keys].mean(1), atol=1e-6, rtol=0)
@@ -236,5 +237,33 @@ def test_held_bytes_stay_within_the_budget(batch, keys):
     wanted = WantedPositions.pad([torch.arange(keys - 40, keys)] * batch, [torch.arange(keys - 60)] * batch)
     budget = 2**20
     with peak_bytes() as held:
-        maps, _ = reduce_rows(call, wanted, reduction="mean", chunk_bytes=budget)
+        maps = reduce_rows(call, wanted, reduction="mean", chunk_bytes=budget).maps
     assert held.peak - maps.numel() * 4 <= 1.5 * budget
+
+
+@pytest.mark.parametrize("chunk_bytes", [2**20, 700, 1], ids=["at once", "in slabs", "key by key"])
+@pytest.mark.parametrize("rule", [causal, left_padded], ids=lambda rule: rule.__name__)
+def test_peaks_are_the_rows_highest_weights_over_all_keys(rule, chunk_bytes):
+    call = attention_call(mask=tensor_of(rule), seed=3)
+    found = reduce_rows(
+        call, WantedPositions.pad(QUERIES, KEYS), reduction="mean", chunk_bytes=chunk_bytes, with_peaks=True
+    )
+    best = slow_weights(call, rule).argmax(dim=-1)
+    assert found.peaks is not None
+    for row, keys in enumerate(KEYS):
+        expected = (best[row][:, QUERIES[row], None] == keys).float().mean(dim=1)
+        torch.testing.assert_close(found.peaks[row, :, : len(keys)], expected)
+        assert 0 < expected.sum() < expected.shape[0]
+
+
+def test_peaks_are_found_only_where_asked_for():
+    wanted = WantedPositions.pad(QUERIES, KEYS)
+    assert reduce_rows(attention_call(), wanted, reduction="mean", chunk_bytes=2**20).peaks is None
+
+
+def test_peaks_where_all_keys_are_image_tokens():
+    call = attention_call(queries=2, keys=3, mask=tensor_of(lambda b, h, q, k: True, queries=2, keys=3))
+    wanted = WantedPositions.pad([torch.tensor([0, 1])] * 2, [torch.tensor([0, 1, 2])] * 2)
+    found = reduce_rows(call, wanted, reduction="max", chunk_bytes=2**20, with_peaks=True)
+    assert found.peaks is not None
+    torch.testing.assert_close(found.peaks.sum(dim=2), torch.ones(2, 4))

@@ -39,6 +39,10 @@ def pointing_game(attention, key, places, areas):
     return sum(areas[j] for j in best if j in key) / sum(areas[j] for j in best)
 
 
+def visual_score(peaks, key, places, areas):
+    return sum(peaks[j] for j in key) / len(key)
+
+
 def auroc(attention, key, places, areas):
     won = pairs = 0.0
     for j, other in itertools.product(key, [i for i in places if i not in key]):
@@ -58,12 +62,10 @@ def average_precision(attention, key, places, areas):
     return total
 
 
+MASKED = (attention_mass, energy_pointing, area_enrichment, pointing_game, visual_score, auroc, average_precision)
 PLAIN = {
     "head_impact": plain_head_impact,
-    **{
-        score.__name__: on_key_tokens(score)
-        for score in (attention_mass, energy_pointing, area_enrichment, pointing_game, auroc, average_precision)
-    },
+    **{score.__name__: on_key_tokens(score) for score in MASKED},
 }
 
 

@@ -24,10 +24,10 @@ def population(count, *, heads=6, side=8, seed=0):
     return torch.from_numpy(maps), torch.from_numpy(masks)
 
 
-def score_all(maps, masks):
+def score_all(maps, masks, score=head_impact):
     """Score every map against every mask, `[maps, masks, heads]`."""
     areas = torch.ones(masks.shape[1])
-    return np.stack([head_impact(one, masks, areas)[:, 0].numpy() for one in maps])
+    return np.stack([score(one, masks, areas)[:, 0].numpy() for one in maps])
 
 
 def binomial_interval(count, probability, *, level):

@@ -11,11 +11,12 @@ from headimpact.scoring.auroc import auroc
 from headimpact.scoring.average_precision import average_precision
 from headimpact.scoring.energy_pointing import energy_pointing
 from headimpact.scoring.pointing_game import pointing_game
+from headimpact.scoring.visual_score import visual_score
 from tests.unit.scoring.plain_scores import PLAIN
 
 SCORED = {name: SCORES.load(name) for name in SCORES if name not in WITHOUT_MASK}
 SHARES = [name for name in SCORED if name != "area_enrichment"]
-SCALE_FREE = [name for name in SCORED if name != "attention_mass"]
+SCALE_FREE = [name for name in SCORED if name not in {"attention_mass", "visual_score"}]
 BY_RANK = ["auroc", "average_precision", "pointing_game", "head_impact"]
 
 SQUARE = [1.0, 1.0, 1.0, 1.0]
@@ -39,6 +40,10 @@ WORKED = {
     "pointing, two tied": (pointing_game, [0.4, 0.4, 0.2, 0.0], ONE, SQUARE, 0.5),
     "pointing, tied by area": (pointing_game, [0.4, 0.1, 0.4, 0.0], [1, 0, 0, 0], UNEQUAL, 1 / 3),
     "pointing, padding is highest": (pointing_game, [0.1, 0.4, 0.2, 0.9], ONE, UNEQUAL, 1.0),
+    # Of the rows 2 in 5 peak at b, 1 in 5 at c; the others at text.
+    "visual score of one": (visual_score, [0, 0.4, 0.2, 0], ONE, SQUARE, 0.4),
+    "visual score of two": (visual_score, [0, 0.4, 0.2, 0], TWO, SQUARE, 0.4 / 2),
+    "visual score, unequal": (visual_score, [0, 0.4, 0.2, 0], [0, 0, 1, 0], UNEQUAL, 0.2),
     # Key tokens b, d (0.4, 0.0) against a, c (0.1, 0.2): b wins both pairs, d none.
     "auroc of two": (auroc, LOOKS, TWO, SQUARE, 2 / 4),
     "auroc, a tie": (auroc, [0.1, 0.1, 0.2, 0.0], ONE, SQUARE, 1.5 / 3),
@@ -152,7 +157,7 @@ def test_equivariance(name, scene):
 def test_shares_lie_between_0_and_1(name, scene):
     found = SCORED[name](*scene)
     assert ((found >= 0) & (found <= 1)).all()
-    assert found.std() > 0.005
+    assert found.std() > (0.0005 if name == "visual_score" else 0.005)
 
 
 @pytest.mark.parametrize("name", SCALE_FREE)
@@ -171,7 +176,8 @@ def test_only_the_order_of_attention_matters(name, scene):
 def test_a_head_that_sees_only_the_object_has_the_highest_score(name, scene):
     maps, coverage, areas = scene
     inside = coverage[0] >= 0.5
-    best = {"attention_mass": 1.0, "area_enrichment": areas.sum() / areas[inside].sum()}.get(name, 1.0)
+    enriched = areas.sum() / areas[inside].sum()
+    best = {"area_enrichment": enriched, "visual_score": 1 / inside.sum()}.get(name, 1.0)
     only = (inside / inside.sum()).expand(1, 1, -1)
     found = SCORED[name](only, coverage[:1], areas)
     assert found.item() == pytest.approx(float(best), rel=1e-3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from headimpact.scoring import chance
+from headimpact.scoring import SCORES, chance
 from headimpact.scoring.aggregation import aggregate_layers
 from headimpact.scoring.swap_tables import build_swap_tables
 from tests.unit.scoring.makers import samples_from_table
@@ -96,6 +96,32 @@ def test_a_planted_head_is_found_and_the_gap_grows():
     assert found[0][0] > 0.05
     assert found[1][0] == found[2][0] == 1 / 1000
     assert found[0][1] < found[1][1] < found[2][1]
+
+
+CONTINUOUS = ("attention_mass", "energy_pointing", "area_enrichment", "auroc", "average_precision")
+"""Scores that take so many values that pictures' means hardly ever tie."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name not in {"auroc", "pointing_game"} else [])
+        for name in (*CONTINUOUS, "pointing_game", "visual_score")
+    ],
+)
+def test_other_scores_reject_at_their_nominal_rate(name):
+    maps, masks = population(48, seed=4)
+    maps = maps.softmax(dim=-1)
+    if name == "visual_score":
+        maps = (maps == maps.amax(dim=-1, keepdim=True)).float()
+    p_values = rejections(score_all(maps, masks, SCORES.load(name)))
+    for level in LEVELS:
+        low, high = binomial_interval(REPAIRINGS, level, level=0.999)
+        hits = (p_values <= level).sum(axis=0)
+        assert (hits <= high).all(), (level, hits)
+        if name in CONTINUOUS:  # means of hits and misses tie, and ties count against a discovery
+            assert (low <= hits).all(), (level, hits)
+    assert share_with_any_discovery(p_values) <= binomial_interval(REPAIRINGS, 0.05, level=0.95)[1] / REPAIRINGS
 
 
 @pytest.mark.slow

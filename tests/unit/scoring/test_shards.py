@@ -1,9 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from headimpact.core.errors import DataFormatError, IncompatibleRunsError
 from headimpact.scoring.sample_scores import SampleScores
-from headimpact.scoring.shards import missing_shards, read_shards, shard_path, write_shard
+from headimpact.scoring.shards import missing_shards, read_own_scores, read_shards, shard_path, write_shard
 from tests.unit.scoring.makers import samples_from_table
 from tests.unit.scoring.test_sample_scores import equal
 
@@ -31,6 +33,24 @@ def test_read_back_in_order(tmp_path):
     assert found.skipped == {"a": "cropped_away", "ä\udc80": "covers_too_much"}
     assert equal(found, SampleScores.join(blocks()))
     assert found.image_ids == SAMPLES.image_ids
+
+
+def test_own_scores_alone(tmp_path):
+    write(tmp_path, 0, 1, 2)
+    own = read_own_scores(tmp_path, 3)
+    assert np.array_equal(own, read_shards(tmp_path, 3).own)
+    shard_path(tmp_path, 1).write_bytes(b"half")
+    with pytest.raises(DataFormatError, match=r"Cannot read shard .*00001.*--resume"):
+        read_own_scores(tmp_path, 3)
+
+
+def test_own_scores_of_a_head_that_hardly_sees_are_none(tmp_path):
+    sees = np.ones_like(SAMPLES.sees_image)
+    sees[:2, 1, 2] = 0.0
+    write_shard(tmp_path, 0, dataclasses.replace(SAMPLES, sees_image=sees), identity=IDENTITY)
+    blind = np.isnan(read_own_scores(tmp_path, 1))
+    assert blind[:, 1, 2].all()
+    assert blind.sum() == len(SAMPLES.image_ids)
 
 
 def test_the_same_scores_give_the_same_bytes(tmp_path):

@@ -12,9 +12,13 @@ from headimpact.report.figures.layer_bars import LayerBars, render_layer_bars
 from headimpact.report.figures.svg import element
 from headimpact.report.page import Cell, Drawings, LegendKey, Panel, Row, Table
 from headimpact.report.ranking import LEVEL, beyond_chance, highest, rank_heads
+from headimpact.report.sections.baselines import NAMES, baseline_rows, number_cells
 from headimpact.scoring.head_scores import HeadScores
 
 LAYER_RULES = {"mean": "The mean over a layer's heads.", "max": "The best of a layer's heads."}
+
+SHORT_NAMES = {"head_impact": "HI"}
+"""Scores by their short names, for tooltips."""
 
 BROAD, NARROW = 680.0, 340.0
 """Natural widths of the drawings for a desk and for a phone."""
@@ -147,7 +151,8 @@ def head_table(scores: HeadScores) -> Table:
         for head in range(num_heads)
     )
     name = wording.heading(scores.score)
-    return Table(f"{name} of every head", ("Head", name, "Chance", "Gap", "z", "q"), rows)
+    head = ("Head", name, "Chance", "Gap", "z", "q")
+    return Table(f"{name} of every head, after what it is held against", head, (*baseline_rows(scores), *rows))
 
 
 def layer_table(scores: HeadScores, *, chosen_layers: Collection[int]) -> Table:
@@ -157,7 +162,9 @@ def layer_table(scores: HeadScores, *, chosen_layers: Collection[int]) -> Table:
         for layer in range(len(scores.layer_values[scores.score]))
     )
     name = wording.heading(scores.score)
-    return Table(f"{name} of every layer", ("Layer", name, "Chance", "Gap", "z", "q"), rows)
+    head = ("Layer", name, "Chance", "Gap", "z", "q")
+    held_against = baseline_rows(scores, by_layer=True)
+    return Table(f"{name} of every layer, after what it is held against", head, (*held_against, *rows))
 
 
 def layer_bars(scores: HeadScores, *, chosen_layers: Collection[int]) -> Drawings:
@@ -218,20 +225,12 @@ def twin_layer_values(scores: HeadScores) -> np.ndarray | None:
 
 def baseline_lines(scores: HeadScores) -> dict[str, float]:
     """Give the baselines that need no model, by the name shown."""
-    names = {"uniform": "looking everywhere alike", "centre": "looking at the centre"}
-    return {names.get(name, name): float(value) for name, value in scores.baselines.items()}
+    return {NAMES.get(name, name): float(value) for name, value in scores.baselines.items()}
 
 
 def _cells(scores: HeadScores, values: Values, place: tuple[int, ...]) -> tuple[Cell, ...]:
     """Write one head's or layer's numbers."""
-    low, high = float(values["gap_low"][place]), float(values["gap_high"][place])
-    return (
-        Cell(wording.number(float(values[scores.score][place]), digits=3)),
-        Cell(wording.number(float(values["null_mean"][place]), digits=3)),
-        Cell(wording.signed(float(values["gap"][place]), digits=3), wording.interval(low, high, digits=3, sign=True)),
-        Cell(wording.number(float(values["z"][place]), digits=1)),
-        Cell(wording.probability(float(values["q"][place]))),
-    )
+    return number_cells(scores.score, {name: float(array[place]) for name, array in values.items()})
 
 
 def _head_text(scores: HeadScores, layer: int, head: int) -> str:
@@ -253,7 +252,8 @@ def _numbers(scores: HeadScores, values: Values, place: tuple[int, ...]) -> str:
     ends = wording.interval(float(values["gap_low"][place]), float(values["gap_high"][place]), sign=True)
     chance = wording.number(float(values["null_mean"][place]))
     q = wording.probability(float(values["q"][place]))
-    return f"HI {wording.number(value)}, chance {chance}, gap {gap} ({ends}), q {q}"
+    short_name = SHORT_NAMES.get(scores.score, wording.metric_name(scores.score))
+    return f"{short_name} {wording.number(value)}, chance {chance}, gap {gap} ({ends}), q {q}"
 
 
 def _key(mark: Markup, name: str) -> LegendKey:

@@ -18,6 +18,8 @@ from headimpact.report.sections.facts import (
     tuning_table,
 )
 from headimpact.report.sections.quotes import quotes
+from headimpact.report.sections.several_scores import several_scores
+from headimpact.report.sections.sinks import sink_part
 from headimpact.report.sections.verdict import comparison_verdict, other_verdict, score_verdict
 from headimpact.scoring.head_scores import HeadScores
 
@@ -73,6 +75,8 @@ def _score_part(run: RunFiles, scores: HeadScores, runs: Sequence[RunFiles], *, 
         bar_legend=score_section.bar_legend(scores, chosen_layers=chosen),
         bar_caption=score_section.bar_caption(scores),
         layer_table=score_section.layer_table(scores, chosen_layers=chosen),
+        several=several_scores(scores, run.agreement),
+        sinks=sink_part(scores),
         example_intro=example_intro(run.examples),
         examples=example_views(run.examples, scores.values[scores.score], prefix=prefix),
     )
