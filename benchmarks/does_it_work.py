@@ -361,12 +361,12 @@ def contrast(name: str, values: np.ndarray) -> dict[str, Any]:
         for _ in range(2000)
     ]
     low, high = np.quantile(drawn, [0.025, 0.975])
-    higher = int((means > 0).sum())
+    higher, untied = int((means > 0).sum()), int((means != 0).sum())
     return {
         "measure": name,
         "layers": layers,
         "higher": higher,
-        "sign_p": sign_p(higher, layers),
+        "sign_p": sign_p(higher, untied),
         "difference": float(means.mean()),
         "low": float(low),
         "high": float(high),
@@ -376,7 +376,7 @@ def contrast(name: str, values: np.ndarray) -> dict[str, Any]:
 def sign_p(higher: int, layers: int) -> float:
     """Two-sided sign test: how often as one-sided a count, or more so, if either half were as likely to be higher."""
     extreme = max(higher, layers - higher)
-    tail = sum(math.comb(layers, count) for count in range(extreme, layers + 1)) / 2**layers
+    tail: float = sum(math.comb(layers, count) for count in range(extreme, layers + 1)) / 2**layers
     return min(1.0, 2 * tail)
 
 
