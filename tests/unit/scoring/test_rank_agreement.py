@@ -152,6 +152,18 @@ def test_given_depth_the_interval_is_partial_and_a_unit_is_paid_for_it():
     assert found.detectable == smallest_detectable(40, given=1)
 
 
+def test_units_of_a_cluster_are_drawn_together():
+    # Twins say everything twice: their interval is that of single units, not of twice as many.
+    x, y = rng(11).normal(size=(2, 20, 1))
+    y = y + x
+    single = correlate_ranks(x, y, resamples=1000)
+    twins = [np.repeat(side, 2, axis=0) for side in (x, y)]
+    clustered = correlate_ranks(*twins, clusters=np.repeat(np.arange(20), 2), resamples=1000)
+    loose = correlate_ranks(*twins, resamples=1000)
+    assert clustered.high - clustered.low == pytest.approx(single.high - single.low, rel=0.15)
+    assert loose.high - loose.low < 0.85 * (clustered.high - clustered.low)
+
+
 def test_units_without_a_value_do_not_count():
     x = np.array([[1.0], [math.nan], [2.0], [3.0]])
     found = correlate_ranks(x, -x, resamples=50)
