@@ -115,7 +115,7 @@ def skip_what_is_refused(eager, implementation: str) -> None:
     """Skip the test, saying why, where the family or the checkpoint has no such attention."""
     if why := eager.family.refused_implementations(eager.config).get(implementation):
         pytest.skip(f"{implementation} is refused: {why}")
-    if implementation not in eager.family.implementations():
+    if implementation not in eager.family.implementations(eager.config):
         pytest.skip(f"transformers has no {implementation} for this model")
 
 

@@ -268,7 +268,7 @@ MODELS: Cases = {
     "another model's adapter": (lambda p: p.evaluate("--adapter", other_adapter(p)), "Adapter does not fit the model"),
     "unknown device": (lambda p: p.score(p.data(), "--device", "gpu"), "Device 'gpu' cannot be used"),
     "unknown dtype": (lambda p: p.score(p.data(), "--dtype", "float23"), "Unknown dtype 'float23'. Did you mean"),
-    "unknown attention": (lambda p: p.score(p.data(), "--attn-implementation", "sdpaa"), "sdpaa"),
+    "unknown attention": (lambda p: p.score(p.data(), "--attn-implementation", "sdpaa"), "'sdpaa' is not to be had"),
     "another model's selection": (
         lambda p: p.tune(p.selection(architecture=dataclasses.replace(TINY, num_heads=8))),
         "Selection does not fit the model",
@@ -286,7 +286,7 @@ def test_a_model_that_does_not_do_is_refused(place, name):
 
 WITHOUT_WEIGHTS = (
     "no such folder", "near a short name", "no config", "not a VLM", "unknown family", "refused family", "no adapter",
-    "no adapter to evaluate", "unknown device", "unknown dtype",
+    "no adapter to evaluate", "unknown device", "unknown dtype", "unknown attention",
 )  # fmt: skip
 
 

@@ -162,7 +162,8 @@ def test_options_reach_the_rule_and_the_card(tmp_path):
     assert json.loads((out / "info.json").read_text())["rule"]["largest_area_share"] == 0.9
     assert "| `rule.largest_area_share` | 0.9 |" in (out / "README.md").read_text()
     answer = run(*build_words(tmp_path / "source", "--largest-area-share", 0.1, "--out", tmp_path / "none"))
-    assert (answer.code, "No picture has a clear key object" in answer.errors[0]) == (2, True)
+    assert answer.code == 2
+    assert "No picture has a clear key object: 3 were looked at (3 covers_too_much)" in answer.errors[0]
     assert not (tmp_path / "none").exists()
 
 
@@ -598,6 +599,26 @@ def test_statistics_count_what_is_there(tmp_path):
     assert (refused.code, "no metadata.jsonl" in refused.errors[0]) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("field", "part"),
+    [
+        ('"key_objects": 7', "line 2: Expected `array | null`, got `int` - at `$.key_objects`"),
+        ('"split": ["a"]', "line 2: Expected `str | null`, got `array` - at `$.split`"),
+        ('"area_share": 1.5', "line 2: Expected `float` <= 1.0 - at `$.area_share`"),
+        ('"area_share": NaN', "line 2: JSON is malformed"),
+        ('"category": "d\xf6g"', "line 2: 'utf-8' codec can't decode"),
+    ],
+)
+def test_a_line_that_cannot_be_counted_is_named(tmp_path, field, part):
+    sound = '{"file_name": "1.png", "area_share": 1}'
+    (tmp_path / "metadata.jsonl").write_bytes(f"\ufeff{sound}\n".encode() + f"{{{field}}}\n".encode("latin-1"))
+    answer = run("dataset", "stats", tmp_path)
+    assert answer.code == 2
+    assert f"Broken table: metadata.jsonl {part}" in answer.errors[0]
+    (tmp_path / "metadata.jsonl").write_text(sound)
+    assert "0.95 to 1.00" in done("dataset", "stats", tmp_path).out
+
+
 def test_faults_of_a_built_folder_are_listed_with_file_and_line(tmp_path):
     out = built(tmp_path)
     (out / "masks" / "1.png").unlink()
@@ -622,6 +643,9 @@ def test_a_contact_sheet_shows_pages(tmp_path):
     (out / "images" / "2.png").write_text("no picture")
     told = done("dataset", "sheet", out, "--out", page, "--overwrite")
     assert "not shown: metadata.jsonl: line 2: Cannot read picture" in told.out
+    (out / "metadata.jsonl").write_text('{"file_name": "../1.png"}\n')
+    refused = run("dataset", "sheet", out, "--out", page, "--overwrite")
+    assert (refused.code, "first metadata.jsonl: line 1: Path leaves the data folder" in refused.errors[0]) == (2, True)
 
 
 # the main job

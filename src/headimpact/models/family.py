@@ -96,10 +96,11 @@ class ModelFamily:
     needs_torchvision: bool = False
     uncuttable: str = ""
 
-    def implementations(self) -> tuple[str, ...]:
-        """List the attention implementations for the family's default config, without those that are refused.
+    def implementations(self, config: PretrainedConfig | None = None) -> tuple[str, ...]:
+        """List the attention implementations that transformers offers for a model, without those that are refused.
 
-        A checkpoint's own config may rule out more: see `refused_implementations`.
+        Args:
+            config: The checkpoint's config; the family's default one if left out.
         """
         model_class = getattr(transformers, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[self.model_type])
         offered = {
@@ -107,7 +108,7 @@ class ModelFamily:
             "flash_attention_2": model_class._supports_flash_attn,
             "flex_attention": model_class._supports_flex_attn,
         }
-        refused = self.refused_implementations(CONFIG_MAPPING[self.model_type]())
+        refused = self.refused_implementations(CONFIG_MAPPING[self.model_type]() if config is None else config)
         return ("eager", *(name for name, is_offered in offered.items() if is_offered and name not in refused))
 
     def attention_modules(self, model: nn.Module) -> dict[int, nn.Module]:
@@ -233,7 +234,10 @@ def resolve_family(config: PretrainedConfig) -> ModelFamily:
         family: ModelFamily = FAMILIES.load(model_type)
         return family
     if model_type in REFUSED:
-        raise UnsupportedModelError(f"Model family {model_type!r} is refused: {REFUSED[model_type]}.")
+        raise UnsupportedModelError(
+            f"Model family {model_type!r} is refused: {REFUSED[model_type]}. `headimpact list families` says which are "
+            "supported."
+        )
     if model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise UnsupportedModelError(
             f"Not a vision-language model: {model_type!r} takes no pictures with its text. Expected one of: "

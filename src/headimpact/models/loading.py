@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForImageTextToText, PretrainedConfig
 
 from headimpact.core.errors import DataFormatError, OptionError
+from headimpact.core.registry import near_names_hint
 from headimpact.models.adapters import load_adapter
 from headimpact.models.checkpoint_files import read_config, read_weights
 from headimpact.models.checkpoints import CHECKPOINTS, checkpoint_folder
@@ -185,7 +186,8 @@ def choose_implementation(asked: str | None, *, family: ModelFamily, config: Pre
         A name for transformers, or None for its default.
 
     Raises:
-        OptionError: If what was asked for would compute something else than the model was trained with.
+        OptionError: If what was asked for would compute something else than the model was trained with, or is not to
+            be had for the model.
     """
     refused = family.refused_implementations(config)
     if asked is not None and asked in refused:
@@ -193,24 +195,34 @@ def choose_implementation(asked: str | None, *, family: ModelFamily, config: Pre
             f"Attention implementation {asked!r} is refused for {family.model_type!r}: {refused[asked]}. Pass "
             "--attn-implementation eager, or leave it out."
         )
+    allowed = family.implementations(config)
+    is_of_a_kernel = asked is not None and ("/" in asked or asked.startswith("flash_attention_"))
+    if asked is not None and asked not in allowed and not (is_of_a_kernel and "flash_attention_2" in allowed):
+        raise OptionError(
+            f"Attention implementation {asked!r} is not to be had for {family.model_type!r}."
+            f"{near_names_hint(asked, allowed)} Pass --attn-implementation {' or '.join(allowed)}, or leave it out."
+        )
     return "eager" if asked is None and "sdpa" in refused else asked
 
 
-def check_checkpoint(name: str) -> None:
+def check_checkpoint(name: str, *, attn_implementation: str | None = None) -> None:
     """Refuse what can be seen without loading weights: no such folder, no config, no supported family.
 
     A hub id is let pass; what it is shows when it is loaded.
 
     Args:
         name: As for `load_model`.
+        attn_implementation: As for `load_model`.
 
     Raises:
         DataFormatError: If there is no such folder, or its `config.json` is missing or broken.
+        OptionError: If the attention implementation is not to be had for the model.
         UnsupportedModelError: If the checkpoint is no vision-language model or of an unknown or refused family.
     """
     source = resolve_source(name)
     if Path(source).is_dir():
-        resolve_family(read_config(source, None))
+        config = read_config(source, None)
+        choose_implementation(attn_implementation, family=resolve_family(config), config=config)
 
 
 def resolve_source(name: str) -> str:

@@ -1,7 +1,9 @@
 """Build a data set from COCO's lists: read them, build part by part in processes, write the tables and the card."""
 
 import dataclasses
+import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -222,9 +224,12 @@ def _write_dataset(config: BuildCocoConfig, plan: _Plan, shares: Mapping[str, fl
 
     splits = choose_splits(pictures(), shares=shares, seed=config.seed)
     if not splits:
+        reasons = Counter(json.loads(picture.decision)["reason"] for picture in pictures())
+        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         remove_run(out)
         raise DataFormatError(
-            f"No picture has a clear key object: {len(plan.chosen)} were looked at. Loosen the rule, or give more."
+            f"No picture has a clear key object: {len(plan.chosen)} were looked at ({counted}). Loosen the rule, or "
+            "give more."
         )
     write_provenance(out, seed=config.seed, inputs=dict(plan.hashes))
     write_tables(out, pictures, splits=splits, info=_info(config, plan, shares))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headimpact.core.artifacts import atomic_file, refuse_used
-from headimpact.core.errors import OptionError
+from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.data.build.dropping import drop_pictures, find_marked, read_marked
 from headimpact.data.build.statistics import AREA_STEP, collect_statistics
 from headimpact.data.dataset import Skip
@@ -51,7 +51,7 @@ def sheet_command(config: SheetConfig) -> None:
     """Write a contact sheet.
 
     Raises:
-        DataFormatError: If the folder is in no known format or its lists have faults.
+        DataFormatError: If the folder is in no known format or its lists have faults and no sound picture.
         OptionError: If a number is out of range, there is no such page, or `--out` is a folder.
         OutputInUseError: If the file exists and `--overwrite` is off.
     """
@@ -67,6 +67,11 @@ def sheet_command(config: SheetConfig) -> None:
         if config.category is None or any(one.category == config.category for one in entry.objects)
     ]
     page = entries[(config.page - 1) * config.page_size : config.page * config.page_size]
+    if content.faults and not content.entries:
+        raise DataFormatError(
+            f"Nothing to show: no picture of {config.data} is sound, first {content.faults[0]} Mend them.",
+            faults=[str(fault) for fault in content.faults],
+        )
     if not page:
         raise OptionError(
             f"Nothing to show: {len(entries)} pictures of category {config.category or 'any'!r}, page {config.page}. "

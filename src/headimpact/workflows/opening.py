@@ -44,7 +44,7 @@ def check_model(config: ModelOptions) -> None:
     """Refuse, without loading weights, a model that cannot be opened: what a dry run checks.
 
     Raises:
-        HeadImpactError: If device, number format, folder or family will not do; the message says why.
+        HeadImpactError: If device, number format, attention, folder or family will not do; the message says why.
     """
     from headimpact.models.loading import check_checkpoint
     from headimpact.models.placement import Placement
@@ -52,7 +52,7 @@ def check_model(config: ModelOptions) -> None:
     Placement.resolve(
         device=config.device, dtype=config.dtype, device_map=config.device_map, quantization=config.quantization
     )
-    check_checkpoint(config.model)
+    check_checkpoint(config.model, attn_implementation=config.attn_implementation)
 
 
 def find_adapter(folder: Path) -> Path:

@@ -127,9 +127,13 @@ def test_missing_processor_files(copied, gone):
         ({"dtype": "float23"}, "Did you mean 'float32'"),
         ({"device": "cuda:99"}, "Device 'cuda:99' cannot be used"),
         ({"device": "gpu"}, "Pass auto, cpu or cuda"),
-        ({"attn_implementation": "sdap"}, "sdap"),
+        (
+            {"attn_implementation": "sdap"},
+            r"'sdap' is not to be had for 'llava'\. Did you mean 'sdpa'\?.*eager or sdpa",
+        ),
+        ({"attn_implementation": "flash_attention_2"}, "Cannot load with attention 'flash_attention_2'"),
     ],
-    ids=["dtype", "absent device", "device name", "attention"],
+    ids=["dtype", "absent device", "device name", "attention", "attention that is not installed"],
 )
 def test_options_that_cannot_be_carried_out(copied, option, match):
     with pytest.raises(OptionError, match=match):

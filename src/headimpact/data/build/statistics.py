@@ -1,10 +1,11 @@
 """Count what is in a built data set, from its tables alone; nothing is opened but these and no line is kept."""
 
+import codecs
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -49,6 +50,29 @@ class DatasetStatistics:
     info: Mapping[str, Any] = field(default_factory=dict)
 
 
+class _Block(msgspec.Struct):
+    """What is counted of a key object."""
+
+    category: str | None = None
+
+
+class _Line(_Block):
+    """What is counted of a line of `metadata.jsonl`."""
+
+    split: str | None = None
+    licence: str | None = None
+    captions: list[str] | str | None = None
+    text: list[str] | str | None = None
+    key_objects: list[_Block] | None = None
+    area_share: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+
+
+_RECORD = msgspec.json.Decoder(dict[str, Any])
+_LINE = msgspec.json.Decoder(_Line)
+
+_Row = TypeVar("_Row")
+
+
 def collect_statistics(folder: Path) -> DatasetStatistics:
     """Count what is in a data set.
 
@@ -71,17 +95,17 @@ def collect_statistics(folder: Path) -> DatasetStatistics:
         for name in ("reasons", "splits", "categories", "area_steps", "key_objects", "questions", "licences")
     }
     pictures = captions = words = 0
-    for line in read_lines(folder / METADATA_FILE):
+    for line in _decode_lines(folder / METADATA_FILE, _LINE):
         pictures += 1
         texts = _texts(line)
         captions, words = captions + len(texts), words + sum(len(text.split()) for text in texts)
-        counts["splits"][line.get("split") or "(none)"] += 1
-        counts["licences"][line.get("licence") or "(unknown)"] += 1
-        blocks = line.get("key_objects") or [line]
+        counts["splits"][line.split or "(none)"] += 1
+        counts["licences"][line.licence or "(unknown)"] += 1
+        blocks = line.key_objects or [line]
         counts["key_objects"][len(blocks)] += 1
-        counts["categories"].update(str(block.get("category", "(none)")) for block in blocks)
-        if isinstance(line.get("area_share"), int | float):
-            counts["area_steps"][int(line["area_share"] / AREA_STEP + 1e-9)] += 1
+        counts["categories"].update(block.category or "(none)" for block in blocks)
+        if line.area_share is not None:
+            counts["area_steps"][_area_step(line.area_share)] += 1
     for line in read_lines(folder / DECISIONS_FILE):
         counts["reasons"][str(line.get("reason"))] += 1
     for line in read_lines(folder / QUESTIONS_FILE):
@@ -115,31 +139,39 @@ def read_lines(path: Path, *, whole: bool = False) -> Iterator[dict[str, Any]]:
     Raises:
         DataFormatError: If a line is no JSON object; the message names it.
     """
+    yield from _decode_lines(path, _RECORD, whole=whole)
+
+
+def _decode_lines(path: Path, decoder: "msgspec.json.Decoder[_Row]", *, whole: bool = False) -> Iterator[_Row]:
+    """Decode a table line by line, or as a whole; one that is missing has no lines.
+
+    Yields:
+        What the decoder makes of each line.
+
+    Raises:
+        DataFormatError: If it refuses a line.
+    """
     if not path.is_file():
         return
     number = 0
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, text in enumerate([file.read()] if whole else file, start=1):  # noqa: B007 - named below
-                if text.strip():
-                    yield _read_object(text)
-    except (OSError, UnicodeDecodeError, DataFormatError) as error:
-        raise DataFormatError(f"Broken table: {path.name} line {number}: {error} Mend the line.") from error
+        with path.open("rb") as file:
+            for number, row in enumerate([file.read()] if whole else file, start=1):  # noqa: B007 - named below
+                text = row.removeprefix(codecs.BOM_UTF8).strip()
+                if text:
+                    yield decoder.decode(text.decode("utf-8"))
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise DataFormatError(
+            f"Broken table: {path.name} line {number}: {error}; expected a JSON object in UTF-8. Mend the line."
+        ) from error
 
 
-def _read_object(text: str) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        DataFormatError: If the text is none.
-    """
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise DataFormatError(f"{error}; expected a JSON object.") from error
-
-
-def _texts(line: Mapping[str, Any]) -> list[str]:
+def _texts(line: _Line) -> list[str]:
     """Give the captions of a line."""
-    texts = line.get("captions") or line.get("text") or []
-    return [texts] if isinstance(texts, str) else [text for text in texts if isinstance(text, str)]
+    texts = line.captions or line.text or []
+    return [texts] if isinstance(texts, str) else texts
+
+
+def _area_step(share: float) -> int:
+    """Give the step that a share lies in; the last ends with 1 itself."""
+    return min(int(share / AREA_STEP + 1e-9), round(1 / AREA_STEP) - 1)
