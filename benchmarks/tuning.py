@@ -294,6 +294,23 @@ def full_depth(parts: dict[str, float], layer: int) -> dict[str, float]:
     }
 
 
+def measured_part(content: dict[str, Any]) -> str:
+    """Write the table of `docs/tuning.md`."""
+    lines = [
+        "| tuned | layer | epoch / PEFT | epoch / same logits | filling pays after | memory / PEFT | full depth / PEFT "
+        "| full depth / same logits |",
+        f"|---|---:|{'---:|' * 6}",
+    ]
+    for row in content["rows"]:
+        deep, peak = content["full_depth"][row["third"]], row["peak_bytes"]
+        lines.append(
+            f"| {row['third']} third | {row['layer']} of {row['layers']} | {row['ratio_to']['peft']:.2f} | "
+            f"{row['ratio_to']['same_logits']:.2f} | {row['epochs_until_it_pays']:.2f} epochs | "
+            f"{peak['ours'] / peak['peft']:.2f} | {deep['ratio_to_peft']:.2f} | {deep['ratio_to_same_logits']:.2f} |"
+        )
+    return "\n" + "\n".join(lines) + "\n"
+
+
 def thirds(num_layers: int) -> dict[str, int]:
     """Give the lowest layer of each third."""
     return {"bottom": 0, "middle": math.ceil(num_layers / 3), "top": math.ceil(2 * num_layers / 3)}
