@@ -351,6 +351,7 @@ OPTIONS: Cases = {
         lambda p: p.tune(p.selection(), "--lr-scheduler-type", "cosin"),
         "Unknown lr_scheduler_type 'cosin'. Did you mean 'cosine'",
     ),
+    "cache": (lambda p: p.tune(p.selection(), "--prefix-cache", "of"), "--prefix-cache 'of'", "'off'"),
     "no steps": (lambda p: p.tune(p.selection(), "--max-steps", 0), "max_steps must be above 0"),
     "rank of 0": (lambda p: p.tune(p.selection(), "--r", 0), "r must be", "0"),
     "unknown projection to tune": (

@@ -155,6 +155,34 @@ def test_tuning_gives_an_adapter_that_plain_peft_loads(job, tiny_model):
     assert all(f"language_model.layers.{layer}.self_attn" in name for name in tuned)
 
 
+def test_a_kept_prefix_changes_no_loss_and_serves_the_next_arm(job, tmp_path):
+    words = ("tune", *job.inputs(), "--selection", job.select("last"), "--max-steps", 4, "--batch-size", 4)
+    kept = (*words, "--prefix-cache", "on", "--prefix-cache-dir", tmp_path / "cache")
+    first = done(*kept, "--out", tmp_path / "first")
+    assert "Prefix cache: what enters layer 2 is kept for 6 examples" in first.err
+    done(*kept, "--r", 2, "--out", tmp_path / "second")
+    done(*words, "--prefix-cache", "off", "--out", tmp_path / "plain")
+    records = {name: json.loads((tmp_path / name / "tuning.json").read_text()) for name in ("first", "second", "plain")}
+    np.testing.assert_allclose(records["first"]["losses"], records["plain"]["losses"], rtol=0, atol=1e-5)
+    found = {name: record["prefix_cache"] for name, record in records.items()}
+    assert (found["first"]["examples"], found["first"]["found"]) == (6, 0)
+    assert (found["second"]["examples"], found["second"]["found"]) == (0, 6)
+    assert found["plain"] is None
+
+
+def test_heads_fill_a_budget_through_the_command_line(job, tmp_path):
+    words = ("select", "--scores", job.scores(), "--heads", "--budget", "900", "--r", 4)
+    chosen = done(*words, "--out", tmp_path / "top")
+    selection = Selection.read(tmp_path / "top" / "selection.json")
+    assert selection.heads is not None
+    assert 0.5 * 900 < selection.trainable_parameters() <= 900
+    assert "heads (layer.head): " in chosen.out
+    other = done(*words, "--strategy", "random", "--draw", 2, "--json", "--out", tmp_path / "random").json
+    assert other["heads"] != [list(head) for head in selection.heads]
+    ranked = done(*words, "--k", 2, "--json", "--out", tmp_path / "ranked").json
+    assert (len(ranked["heads"]), ranked["r"] > 4) == (2, True)
+
+
 def test_rank_and_projections_come_from_the_selection_unless_given(job, tmp_path):
     job.do("select-small", "select", "--scores", job.scores(), "--budget", "250")
     selection = Selection.read(job.root / "select-small" / "selection.json")

@@ -277,3 +277,19 @@ def test_the_page_of_speed_is_what_the_benchmark_measured():
     assert "Reduction and scores together are below 1 %" in page
     assert all(parts["reduction"] + parts["scores"] < 0.01 for parts in shares.values())
     assert all(parts["tower"] > 0.5 for parts in shares.values())
+
+
+def test_the_page_of_tuning_is_what_the_benchmark_measured():
+    from benchmarks.tuning import measured_part
+
+    page = (ROOT / "docs/tuning.md").read_text(encoding="utf-8")
+    content = json.loads((ROOT / "benchmarks/results/tuning.json").read_text(encoding="utf-8"))
+    assert f"<!-- measured -->{measured_part(content)}<!-- end -->" in page
+    ratios = {row["third"]: row["ratio_to"] for row in content["rows"]}
+    assert max(ratios["top"].values()) <= 0.5
+    assert max(ratios["middle"].values()) <= 0.75
+    assert max(max(one.values()) for one in ratios.values()) < 1
+    assert "Filling the cache pays within the first epoch." in page
+    assert all(row["epochs_until_it_pays"] < 1 for row in content["rows"])
+    described = (content["model"], content["share"], content["dtype"], content["device"], content["threads"])
+    assert described == ("Qwen2-VL-2B", 4, "bfloat16", "cpu", 1)

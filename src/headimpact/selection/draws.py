@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ LISTED_SETS = 20_000
 MOST_TRIES = 100_000
 RANDOM_STREAM = 1
 DEPTH_STREAM = 2
+T = TypeVar("T")
 
 
 def draw_random(
@@ -43,7 +45,7 @@ def draw_random(
     def propose() -> tuple[int, ...]:
         return tuple(sorted(int(one) for one in generator.choice(layers, size=k, replace=False)))
 
-    return _take(propose, draw, excluded=excluded)
+    return take_draw(propose, draw, excluded=excluded)
 
 
 def draw_replacements(
@@ -90,7 +92,7 @@ def draw_replacements(
         order = np.random.Generator(np.random.Philox(key=[seed % 2**64, DEPTH_STREAM])).permutation(len(sets))
         return sets[order[draw]], remarks
     generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, DEPTH_STREAM]))
-    return _take(lambda: _replace_in_turn(selected, others, window, generator), draw, excluded=None), remarks
+    return take_draw(lambda: _replace_in_turn(selected, others, window, generator), draw, excluded=None), remarks
 
 
 def replacement_sets(selected: Sequence[int], others: Sequence[int], *, window: int) -> list[tuple[int, ...]] | None:
@@ -130,15 +132,22 @@ def _replace_in_turn(
     return tuple(sorted(taken))
 
 
-def _take(
-    propose: Callable[[], tuple[int, ...] | None], draw: int, *, excluded: tuple[int, ...] | None
-) -> tuple[int, ...]:
+def take_draw(propose: Callable[[], T | None], draw: int, *, excluded: T | None, kind: str = "layers") -> T:
     """Give the draw-th different proposal.
+
+    Args:
+        propose: Gives a set, or None where it found none.
+        draw: Which draw, 0-based.
+        excluded: The set that is never given; None to allow all.
+        kind: What the sets are of, for the message.
+
+    Returns:
+        The set.
 
     Raises:
         OptionError: If no further different set turns up.
     """
-    known: set[tuple[int, ...] | None] = {None, excluded}
+    known: set[T | None] = {None, excluded}
     found = -1
     for _ in range(MOST_TRIES * (draw + 1)):
         one = propose()
@@ -148,7 +157,7 @@ def _take(
         found += 1
         if found == draw:
             return one
-    raise OptionError(f"No further set of layers was found after {found + 1} draws. Ask for fewer draws.")
+    raise OptionError(f"No further set of {kind} was found after {found + 1} draws. Ask for fewer draws.")
 
 
 def _named(layers: Sequence[int]) -> str:

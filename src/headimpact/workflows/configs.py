@@ -123,7 +123,7 @@ class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SelectConfig(OutputOptions):
-    """Choose the layers to tune from head scores."""
+    """Choose the layers to tune from head scores, or single heads."""
 
     scores: Path
     """Folder written by `headimpact score`."""
@@ -133,9 +133,11 @@ class SelectConfig(OutputOptions):
     strategy: str = "top-k"
     """How to choose; see `headimpact list strategies`."""
     k: OptionalCount = None
-    """Number of layers; a seventh of all layers if neither k nor budget is given."""
+    """Number of layers, or of heads; a seventh of all layers if neither k nor budget is given."""
     budget: OptionalText = None
-    """Trainable parameters to fill with layers: a share (`0.01%`) or a count (`204800`)."""
+    """Trainable parameters to fill: a share (`0.01%`) or a count (`204800`); with --heads and --k the rank fills it."""
+    heads: bool = False
+    """Choose single heads instead of layers."""
     draw: int = 0
     """Which random draw, for the random strategies."""
     r: int = 8

@@ -1,8 +1,9 @@
-"""Select: head scores become a choice of layers."""
+"""Select: head scores become a choice of layers or heads."""
 
 from headimpact.core.errors import OptionError
 from headimpact.scoring.combination import find_score
 from headimpact.scoring.head_scores import HeadScores
+from headimpact.selection.heads import select_heads
 from headimpact.selection.selection import SELECTION_FILE, Selection
 from headimpact.selection.strategies import STRATEGIES, select_layers
 from headimpact.workflows.answers import print_answer
@@ -11,20 +12,21 @@ from headimpact.workflows.run_folder import find_run, started_run, write_provena
 
 
 def select_command(config: SelectConfig) -> None:
-    """Choose layers and write `selection.json`.
+    """Choose layers or heads and write `selection.json`.
 
     Raises:
-        OptionError: If both k and a budget are given, or the model has too few layers for them.
+        OptionError: If both k and a budget are given for layers, or the model has too few layers or heads for them.
         HeadImpactError: If the scores are missing or broken.
     """
     STRATEGIES[config.strategy]
-    if config.k is not None and config.budget is not None:
+    if config.k is not None and config.budget is not None and not config.heads:
         raise OptionError(f"Both --k {config.k} and --budget {config.budget} given; expected one. Drop the other.")
     if find_run(config, done_file=SELECTION_FILE) and not config.dry_run:
         _print_selection(Selection.read(config.out / SELECTION_FILE), config, note=f"finished already: {config.out}")
         return
     scores = HeadScores.read(config.scores)
-    selection = select_layers(
+    select = select_heads if config.heads else select_layers
+    selection = select(
         scores if config.score is None else find_score(scores, config.score),
         strategy=config.strategy,
         k=config.k,
