@@ -29,3 +29,8 @@ takes maps and boxes and gives one value per head.
 
 WITHOUT_MASK = frozenset({"image_attention", "spatial_entropy"})
 """Scores that look at the map alone: other pictures' masks say nothing about them, so they have no chance level."""
+
+CAUSAL_SCORES = ("gate_gradient", "knockout")
+"""Scores of what a head does to the loss. They run the model themselves (`workflows/causal_scores.py`), so only those
+asked for by name are computed; their per-picture values are reduced as those of a score without a mask.
+"""

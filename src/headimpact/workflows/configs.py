@@ -84,7 +84,7 @@ class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
     score: str = "head_impact"
     """Head score to compute; see `headimpact list scores`."""
     scores: OptionalText = None
-    """More scores from the same forward pass: `all`, or names with commas between them."""
+    """More scores, names with commas between them; `all` are those of the same forward pass."""
     binarization: str = "area"
     """How attention becomes a predicted region: area, mean, quantile, otsu or soft."""
     binarization_k: float = 1.0

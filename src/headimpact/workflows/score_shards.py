@@ -98,9 +98,11 @@ def _fill_shards(
 ) -> None:
     """Score some blocks, each into its shards."""
     from headimpact.models.batching import BatchSize
+    from headimpact.workflows.causal_scores import announce_causes
 
     batch_size = BatchSize(config.batch_size)
     remaining = sum(map(len, blocks.values()))
+    announce_causes(loaded, [target.score for target in targets], pictures=remaining)
     if remaining > config.shard_size:
         first = next(iter(blocks.values()))[: config.batch_size]
         started = time.monotonic()
@@ -153,6 +155,7 @@ def _score_block(
     batch_size: "BatchSize",
 ) -> dict[str, SampleScores]:
     """Score the pictures of one block, by name of the score."""
+    from headimpact.workflows.causal_scores import add_causes
     from headimpact.workflows.head_measurement import measure_pictures
 
     responses = responses_for(loaded, samples, config=config, prompt=prompt)
@@ -171,7 +174,8 @@ def _score_block(
         if isinstance(found, str):
             skipped[sample.image_id] = found
     sizes = loaded.family.architecture(loaded.config)
-    scored = [found for found in measured if not isinstance(found, str)]
+    kept = [(pair, found) for pair, found in zip(spoken, measured, strict=True) if not isinstance(found, str)]
+    scored = add_causes(loaded, kept, names=score_names(config), prompt=prompt, batch_size=batch_size)
     return {
         name: SampleScores.from_pictures(
             [found[name] for found in scored], skipped=skipped, shape=(sizes.num_layers, sizes.num_heads)
