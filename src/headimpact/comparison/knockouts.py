@@ -5,7 +5,6 @@ choice, as everywhere here: draws are resampled, then pictures, the same ones fo
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -89,7 +88,7 @@ def compare_knockouts(
     verdicts = {}
     for unit in UNITS if needs_picture else ():
         for against in DRAWN:
-            verdict = _judge(unit, against, sets, table, scores, margin=margin * blind.value)
+            verdict = _judge(unit, against, sets, table, margin=margin * blind.value)
             if verdict is not None:
                 verdicts[f"{unit} against {against}"] = verdict
     top = sets.arm("layers", TOP)
@@ -166,9 +165,7 @@ def _describe(heads: HeadSet, *, unit: str) -> str:
     return f"heads {' '.join(f'{layer_idx}.{head_idx}' for layer_idx, head_idx in heads)}"
 
 
-def _judge(
-    unit: str, against: str, sets: KnockoutSets, table: _Resampled, scores: HeadScores, *, margin: float
-) -> Verdict | None:
+def _judge(unit: str, against: str, sets: KnockoutSets, table: _Resampled, *, margin: float) -> Verdict | None:
     """Judge the top choice against draws of one kind; None where either is missing."""
     top, other = sets.arm(unit, TOP), sets.arm(unit, against)
     if top is None or other is None:
@@ -179,8 +176,6 @@ def _judge(
     by_pictures = estimate(
         difference.value, table.rises[top.columns[0]] - table.rises[list(other.columns)].mean(axis=0)
     )
-    values = scores.layer_values[scores.score]
-    limit = math.comb(int((~np.isnan(values)).sum()), sets.k) - 1 if (unit, against) == ("layers", "random") else None
     evidence = Evidence(
         measure=unit,
         arm=TOP,
@@ -191,7 +186,7 @@ def _judge(
         rank_p=rank_p(value, draws),
         rank_p_below=rank_p(value, draws, upper=False),
         draws=len(draws),
-        max_draws=limit,
+        max_draws=sets.layer_choices.get(against) if unit == "layers" else None,
         images=table.count,
         variances=split_variance(difference.standard_error**2, by_pictures.standard_error**2, draws),
     )

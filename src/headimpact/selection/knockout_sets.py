@@ -6,7 +6,7 @@ In: head scores. Out: `KnockoutSets`, every set once, with the arms that it stan
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class KnockoutSets:
         each_columns: Set of each head that has a score, or of each layer, in order; empty for `none`.
         k: Layers per choice.
         head_k: Heads per choice.
+        layer_choices: How many different sets of layers each random way of choosing has; those too many to count are
+            left out.
         notes: What was done otherwise than asked, in sentences.
     """
 
@@ -63,6 +65,7 @@ class KnockoutSets:
     each_columns: tuple[int, ...]
     k: int
     head_k: int
+    layer_choices: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def arm(self, unit: str, strategy: str) -> KnockoutArm | None:
@@ -110,8 +113,9 @@ def choose_knockout_sets(
     _check_count("--head-k", head_k, len(heads), unit="heads")
     book = _Book(tuple(sorted(heads)))
     notes: list[str] = []
+    choices = _layer_choices(scores, layers, k=k)
     arms = [
-        *_layer_arms(scores, layers, book, notes, k=k, draws=draws, seed=seed),
+        *_layer_arms(scores, book, notes, k=k, draws=draws, seed=seed, choices=choices),
         *_head_arms(scores, heads, book, notes, k=head_k, draws=draws, seed=seed),
     ]
     alone: list[HeadSet] = []
@@ -120,7 +124,7 @@ def choose_knockout_sets(
     elif each == "layer":
         alone = [_heads_of(scores, (layer_idx,)) for layer_idx in layers]
     columns = tuple(book.column(one) for one in alone)
-    return KnockoutSets(tuple(book.sets), tuple(arms), each, columns, k, head_k, tuple(notes))
+    return KnockoutSets(tuple(book.sets), tuple(arms), each, columns, k, head_k, choices, tuple(notes))
 
 
 class _Book:
@@ -139,22 +143,35 @@ class _Book:
         return self._columns[heads]
 
 
+def _chosen_layers(scores: HeadScores, strategy: str, *, k: int, seed: int = 0, draw: int = 0) -> tuple[int, ...]:
+    """Choose layers as `select` does."""
+    projections = tuple(scores.architecture.projections)[:1]  # nothing is tuned, any will do
+    return select_layers(scores, strategy=strategy, k=k, seed=seed, draw=draw, target_modules=projections).layers
+
+
+def _layer_choices(scores: HeadScores, layers: Sequence[int], *, k: int) -> dict[str, int]:
+    """Count the different sets that random ways of choosing layers have."""
+    top = _chosen_layers(scores, "top-k", k=k)
+    *_, near = depth_matched_sets(top, layers, num_layers=scores.architecture.num_layers)
+    return {"random": math.comb(len(layers), k) - 1, **({} if near is None else {"depth-matched": len(near)})}
+
+
 def _layer_arms(
-    scores: HeadScores, layers: Sequence[int], book: _Book, notes: list[str], *, k: int, draws: int, seed: int
+    scores: HeadScores,
+    book: _Book,
+    notes: list[str],
+    *,
+    k: int,
+    draws: int,
+    seed: int,
+    choices: Mapping[str, int],
 ) -> list[KnockoutArm]:
     """Choose layers in every way."""
-    projections = tuple(scores.architecture.projections)[:1]  # nothing is tuned, any will do
-
-    def choose(strategy: str, draw: int = 0) -> tuple[int, ...]:
-        return select_layers(scores, strategy=strategy, k=k, seed=seed, draw=draw, target_modules=projections).layers
-
-    top = choose("top-k")
-    *_, near = depth_matched_sets(top, layers, num_layers=scores.architecture.num_layers)
-    there = {"random": math.comb(len(layers), k) - 1, "depth-matched": draws if near is None else len(near)}
     found = []
     for strategy in ARMS:
-        count = min(draws, there[strategy]) if strategy in DRAWN else 1
-        sets = [_heads_of(scores, choose(strategy, draw)) for draw in range(count)]
+        count = min(draws, choices.get(strategy, draws)) if strategy in DRAWN else 1
+        chosen = [_chosen_layers(scores, strategy, k=k, seed=seed, draw=draw) for draw in range(count)]
+        sets = [_heads_of(scores, layers) for layers in chosen]
         found.append(_arm("layers", strategy, sets, book))
         _note_fewer(notes, f"{strategy} sets of {k} layers", count, draws if strategy in DRAWN else 1)
     return [arm for arm in found if arm.columns]
