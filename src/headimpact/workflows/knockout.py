@@ -142,7 +142,7 @@ def check_knockout_options(config: KnockoutConfig) -> None:
 
 
 def _notes(dataset: KeyObjectDataset, scores: HeadScores, config: KnockoutConfig) -> tuple[str, ...]:
-    """Say what limits the run: pictures that chose, an adapter that was not scored."""
+    """Say what limits the run: pictures that chose, another model or adapter than was scored."""
     notes = []
     chose = set(scores.image_hashes)
     both = sum(hash_texts([image_id]) in chose for image_id in dataset.image_ids)
@@ -151,9 +151,11 @@ def _notes(dataset: KeyObjectDataset, scores: HeadScores, config: KnockoutConfig
             f"{both} of the {len(dataset)} pictures also chose the heads: what the chosen ones do is flattered. Judge "
             "on another --split."
         )
-    scored = scores.provenance.get("adapter")
-    if str(config.adapter or "") and scored is None:
-        notes.append("The heads were chosen by scores of the model without this adapter.")
+    scored = scores.provenance.get("model", config.model)
+    if scored != config.model:
+        notes.append(f"The heads were chosen by scores of {scored}, not of {config.model}.")
+    if (config.adapter is None) != (scores.provenance.get("adapter") is None):
+        notes.append("The heads were chosen with another adapter, or without one.")
     return tuple(notes)
 
 

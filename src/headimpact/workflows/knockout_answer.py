@@ -1,5 +1,6 @@
 """What a knockout run says on the terminal."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,4 +80,4 @@ def _rank(found: RankCorrelation) -> str:
 
 def _number(value: float) -> float | None:
     """Replace NaN by None."""
-    return None if value != value else value  # noqa: PLR0124
+    return None if math.isnan(value) else value
