@@ -80,7 +80,6 @@ def test_means_are_kept_and_answers_written(runs):
     words = (*runs.words, "--each", "none", "--knockout", "mean", "--generate", "--max-new-tokens", 3, "--out", out)
     answer = done(*words)
     assert "key-object recall" in answer.out
-    assert "cost: 138 forward passes" not in answer.err
     before = {path: path.read_bytes() for path in out.rglob("*.safetensors")}
     assert any(path.parent.name == "means" for path in before)
     for name in ("samples/shard_00002.safetensors", "means/shard_00000.safetensors", "knockout.json"):
@@ -95,6 +94,12 @@ def test_another_knockout_is_another_measurement(runs, whole):
     answer = done(*runs.words, *words, "--json", "--out", out).json
     assert answer["blind_rise"] != pytest.approx(KnockoutTable.read(whole).blind.value)
     assert "gate_gradient" not in KnockoutTable.read(out).values
+
+
+def test_the_models_own_answers_are_another_question(runs, whole):
+    out = runs.root / "own"
+    done(*runs.words, "--each", "none", "--response", "own", "--max-new-tokens", 4, "--out", out)
+    assert KnockoutTable.read(out).plain.value < KnockoutTable.read(whole).plain.value
 
 
 def test_the_plan_names_cost_and_split(runs):
@@ -129,6 +134,7 @@ REFUSED = {
     "rows": (("--rows", "at"), ("Unknown --rows 'at'",)),
     "margin": (("--margin", 0), ("--margin is 0.0", "above 0")),
     "bootstrap": (("--bootstrap", 5), ("--bootstrap is 5", "at least 100")),
+    "response": (("--response", "mine"), ("Unknown --response 'mine'",)),
     "generate": (("--rows", "response", "--generate"), ("--rows response does not go with --generate",)),
     "k": (("--k", 3), ("--k is 3; expected 1 to 2",)),
     "score": (("--score", "auroc"), ("Unknown score of this run 'auroc'", "--scores auroc")),

@@ -23,7 +23,7 @@ def screen_sentence(table: KnockoutTable) -> str:
         return NEEDS_NO_PICTURE if table.blind.low <= 0 else "Undecided: there are no other layers to compare with."
     evidence = verdict.evidence
     layers = f"the layers of highest {score_name(table.score)} ({', '.join(map(str, table.chosen))})"
-    figures = _figures(evidence, blind=table.blind.value)
+    figures = _figures(evidence)
     others = "layers of the same depth" if evidence.against == "depth-matched" else "random layers"
     if verdict.answer == MATTERS.above:
         return f"Yes: for the loss, {layers} matter more than {others}: {figures}."
@@ -45,14 +45,14 @@ def score_name(name: str) -> str:
     return NAMES.get(name, name.replace("_", " "))
 
 
-def _figures(evidence: Evidence, *, blind: float) -> str:
+def _figures(evidence: Evidence) -> str:
     """Give the figures behind an answer."""
     difference = evidence.difference
     draws = f"{evidence.draws} draw{'s' if evidence.draws > 1 else ''}"
     return (
-        f"without their look at the picture the loss rises by {evidence.value:.3f}, against {evidence.random_mean:.3f} "
-        f"on average for {draws}, a difference of {difference.value:+.3f} [{difference.low:+.3f}, "
-        f"{difference.high:+.3f}], where it rises by {blind:.3f} if no head sees the picture"
+        f"without their look at the picture the loss changes by {evidence.value:+.3f}, against "
+        f"{evidence.random_mean:+.3f} on average for {draws}, a difference of {difference.value:+.3f} "
+        f"[{difference.low:+.3f}, {difference.high:+.3f}]"
     )
 
 

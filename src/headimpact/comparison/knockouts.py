@@ -104,7 +104,7 @@ def compare_knockouts(
         verdicts=verdicts,
         agreements=agree(measures, sets, scores.score, resamples=resamples, seed=seed),
         chosen=tuple(chosen),
-        notes=(*notes, *sets.notes, *(() if needs_picture else (NEEDS_NO_PICTURE,))),
+        notes=(*notes, *sets.notes, *_limits(rows, needs_picture=needs_picture)),
         options={**(options or {}), "margin": margin, "bootstrap": resamples, "seed": seed},
         values={name: array.mean(axis=-1).astype(np.float32) for name, array in measures.items()},
     )
@@ -114,6 +114,18 @@ NEEDS_NO_PICTURE = (
     "The loss does not rise for sure where no head sees the picture: these answers do not need it, so no head can "
     "matter through what it sees."
 )
+
+
+SURER_OF_OTHERS = (
+    "The loss falls where random heads are silenced: the model is surer of other answers than of these references, and "
+    "whatever makes it less sure helps. --response own asks about the answers that it gives itself."
+)
+
+
+def _limits(rows: Sequence[KnockoutRow], *, needs_picture: bool) -> list[str]:
+    """Say what keeps the rises from meaning what they seem to."""
+    falls = any(row.strategy == "random" and row.rise.high < 0 for row in rows)
+    return [*([] if needs_picture else [NEEDS_NO_PICTURE]), *([SURER_OF_OTHERS] if falls else [])]
 
 
 class _Resampled:

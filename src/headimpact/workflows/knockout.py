@@ -31,6 +31,7 @@ WORK = ("samples/shard_*", "means/shard_*")
 
 KNOCKOUTS = ("renormalize", "zero", "uniform", "mean")
 ROWS = ("all", "response")
+RESPONSES = ("reference", "own")
 
 
 def knockout_command(config: KnockoutConfig) -> None:
@@ -87,7 +88,7 @@ def knock_out_folder(
     config = work.config
     samples = fill_knockout_shards(loaded, work)
     options = {
-        **{name: getattr(config, name) for name in ("knockout", "rows", "each", "draws", "k", "head_k")},
+        **{name: getattr(config, name) for name in ("knockout", "rows", "response", "each", "draws", "k", "head_k")},
         "k": work.sets.k,
         "head_k": work.sets.head_k,
         "split": split,
@@ -124,7 +125,11 @@ def check_knockout_options(config: KnockoutConfig) -> None:
     Raises:
         OptionError: If an option cannot be carried out.
     """
-    for kind, value, known in (("--knockout", config.knockout, KNOCKOUTS), ("--rows", config.rows, ROWS)):
+    for kind, value, known in (
+        ("--knockout", config.knockout, KNOCKOUTS),
+        ("--rows", config.rows, ROWS),
+        ("--response", config.response, RESPONSES),
+    ):
         if value not in known:
             raise OptionError(unknown_name_message(kind, value, known))
     for name in ("batch_size", "shard_size", "max_new_tokens", "draws"):

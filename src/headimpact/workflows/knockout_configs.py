@@ -39,10 +39,12 @@ class KnockoutConfig(ModelOptions, DataOptions, OutputOptions):
     """Silence every `head` or every `layer` alone too, so that scores can be held against it, or `none`."""
     without_gates: bool = False
     """Leave out the gate gradients, which take a backward pass and its memory."""
+    response: str = "reference"
+    """Answer whose loss counts: the `reference` caption or the model's `own` greedy answer."""
     generate: bool = False
     """Write answers under every choice too, and measure the fall of key-object recall; much dearer."""
     max_new_tokens: int = 48
-    """Longest answer, with --generate."""
+    """Longest answer, with --generate or --response own."""
     margin: float = 0.05
     """Smallest difference that would matter, as a share of the rise when no head sees the picture."""
     bootstrap: int = 2000

@@ -11,14 +11,14 @@ import numpy as np
 from tqdm import tqdm
 
 from headimpact.comparison.knockouts import KnockoutSamples
-from headimpact.core.errors import DataFormatError
+from headimpact.core.errors import DataFormatError, RunFailedError
 from headimpact.core.provenance import hash_texts
 from headimpact.core.shards import missing_indices, read_arrays, read_record, refuse_missing, shard_path, write_arrays
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.sample import Sample
 from headimpact.selection.knockout_sets import HeadSet, KnockoutSets
 from headimpact.workflows.knockout_configs import KnockoutConfig
-from headimpact.workflows.score_shards import split_samples
+from headimpact.workflows.score_shards import own_responses, split_samples
 
 if TYPE_CHECKING:
     from headimpact.models.batching import BatchSize
@@ -136,7 +136,7 @@ def _measure(
     """Measure the pictures of one shard."""
     from headimpact.workflows.head_causes import measure_gate_gradients, measure_losses, measure_naming
 
-    responses, sets = [sample.captions[0] for sample in samples], [by_layer(heads) for heads in work.sets.sets]
+    responses, sets = _responses(loaded, work, samples), [by_layer(heads) for heads in work.sets.sets]
     found = measure_losses(loaded, samples, responses, sets, prompt=work.prompt, batch_size=size, how=how)
     gates = np.zeros((len(samples), 0, 0), dtype=np.float32)
     if not work.config.without_gates:
@@ -149,6 +149,26 @@ def _measure(
             loaded, samples, arms, prompt=work.prompt, batch_size=size, max_new_tokens=length, how=how
         )
     return {"plain": found.plain, "rises": found.rises, "gates": gates, "naming": naming}
+
+
+def _responses(loaded: "LoadedModel", work: KnockoutWork, samples: Sequence[Sample]) -> list[str]:
+    """Give the answers whose loss counts: the first reference captions, or the model's own.
+
+    Raises:
+        RunFailedError: If the model has no answer to a picture.
+    """
+    config = work.config
+    if config.response == "reference":
+        return [sample.captions[0] for sample in samples]
+    length = config.max_new_tokens
+    said = own_responses(loaded, samples, prompt=work.prompt, batch_size=config.batch_size, max_new_tokens=length)
+    silent = [sample.image_id for sample, text in zip(samples, said, strict=True) if not text]
+    if silent:
+        raise RunFailedError(
+            f"The model's own answer to picture {silent[0]!r} is empty, so it has no loss. Use --response reference, or "
+            "pictures and a --prompt that it answers."
+        )
+    return said
 
 
 def _silencing(
@@ -167,7 +187,7 @@ def _silencing(
         found = measure_image_means(
             loaded,
             samples,
-            [sample.captions[0] for sample in samples],
+            _responses(loaded, work, samples),
             prompt=work.prompt,
             batch_size=size,
             responses_only=responses_only,
@@ -219,7 +239,8 @@ def _identity(loaded: "LoadedModel", work: KnockoutWork) -> dict[str, Any]:
         "knockout": config.knockout,
         "rows": config.rows,
         "gates": not config.without_gates,
-        "max_new_tokens": config.max_new_tokens if config.generate else None,
+        "response": config.response,
+        "max_new_tokens": config.max_new_tokens if config.generate or config.response == "own" else None,
         "batch_size": config.batch_size,
         "shard_size": config.shard_size,
     }

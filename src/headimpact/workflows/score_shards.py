@@ -194,17 +194,27 @@ def responses_for(
     """
     if config.response == "reference":
         return [sample.captions[: config.captions_per_image] for sample in samples]
+    said = own_responses(
+        loaded, samples, prompt=prompt, batch_size=config.batch_size, max_new_tokens=config.max_new_tokens
+    )
+    return [(text,) if text else () for text in said]
+
+
+def own_responses(
+    loaded: "LoadedModel", samples: Sequence[Sample], *, prompt: str, batch_size: int, max_new_tokens: int
+) -> list[str]:
+    """Give the model's own greedy answer to every picture; it may be empty."""
     from headimpact.evaluation.generation import generate_responses
     from headimpact.workflows.evaluation import response_requests
 
     requests = response_requests(samples, prompt=prompt)
-    blocks = [requests[start : start + config.batch_size] for start in range(0, len(requests), config.batch_size)]
+    blocks = [requests[start : start + batch_size] for start in range(0, len(requests), batch_size)]
     said = {
         prediction.image_id: prediction.prediction
-        for _, predictions in generate_responses(loaded, blocks, max_new_tokens=config.max_new_tokens)
+        for _, predictions in generate_responses(loaded, blocks, max_new_tokens=max_new_tokens)
         for prediction in predictions
     }
-    return [(said[sample.image_id],) if said[sample.image_id] else () for sample in samples]
+    return [said[sample.image_id] for sample in samples]
 
 
 def split_samples(samples: Sequence[Sample], size: int) -> list[Sequence[Sample]]:

@@ -24,8 +24,22 @@ RISE = "rise of the loss, nats per token"
 
 def knockout_verdict(table: KnockoutTable) -> Verdict:
     """Say in one sentence whether the chosen layers matter for the loss."""
-    limits = (agreement_sentence(table), *table.notes, LIMIT)
+    limits = (_heads(table), agreement_sentence(table), *table.notes, LIMIT)
     return Verdict(screen_sentence(table), tuple(text for text in limits if text))
+
+
+def _heads(table: KnockoutTable) -> str:
+    """Say how single heads do against others of their depth; there are far more sets of them than of layers."""
+    verdict = table.verdicts.get("heads against depth-matched")
+    if verdict is None:
+        return ""
+    difference = verdict.evidence.difference
+    ends = wording.interval(difference.low, difference.high, digits=3, sign=True)
+    draws = wording.plural(verdict.evidence.draws, "draw")
+    return (
+        f"Single heads of the highest scores against {draws} of heads of the same depth: {verdict.answer}, "
+        f"{wording.signed(difference.value, digits=3)} ({ends})."
+    )
 
 
 def knockout_part(table: KnockoutTable, *, run: str) -> KnockoutPart:
@@ -60,9 +74,10 @@ def knockout_part(table: KnockoutTable, *, run: str) -> KnockoutPart:
 
 def _scale(table: KnockoutTable) -> str:
     """Say how large the loss is, and how far it rises at most."""
+    kind = "model's own" if table.options.get("response") == "own" else "reference"
     loss, rise = wording.number(table.plain.value, digits=3), wording.signed(table.blind.value, digits=3)
     ends = wording.interval(table.blind.low, table.blind.high, digits=3, sign=True)
-    said = f"The loss of the reference answers is {loss}; where no head sees the picture it rises by {rise} ({ends})."
+    said = f"The loss of the {kind} answers is {loss}; where no head sees the picture it rises by {rise} ({ends})."
     if table.recall is None:
         return said
     return f"{said} {wording.percent(table.recall.value)} of the model's own answers name a key object."
@@ -148,19 +163,18 @@ def _arm_table(table: KnockoutTable) -> Table:
 def _agreement_table(table: KnockoutTable) -> Table:
     """Tabulate how far measures agree."""
     rows = tuple(Row(_pair(one), _agreement_cells(one)) for one in table.agreements)
-    head = ("Rankings", "Of", "Spearman", "Given depth", "Top places shared", "Smallest to be found")
+    head = ("Rankings", "Spearman", "Given depth", "Top places shared", "Detectable")
     return Table("How far the rankings agree, with 95 % intervals over layers and pictures", head, rows)
 
 
 def _pair(one: ScoreAgreement) -> str:
     """Name two measures."""
-    return f"{wording.heading(one.first)}, {wording.metric_name(one.second)}"
+    return f"{wording.heading(one.first)}, {wording.metric_name(one.second)}: {one.plain.units} {one.unit}"
 
 
 def _agreement_cells(one: ScoreAgreement) -> tuple[Cell, ...]:
     """Write one pair."""
     return (
-        Cell(f"{one.plain.units} {one.unit}"),
         _correlation(one.plain),
         _correlation(one.given_depth),
         Cell(f"{one.shared} of {one.places}", f"by chance {wording.number(one.by_chance, digits=1)}"),

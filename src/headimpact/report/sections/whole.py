@@ -24,6 +24,7 @@ from headimpact.scoring.head_scores import HeadScores
 
 TITLE = "Which layers look at the key objects, and does tuning them pay?"
 SCORES_TITLE = "Does this model look at the key objects?"
+KNOCKOUT_TITLE = "Do the layers that look at the key objects matter for the answer?"
 
 
 def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
@@ -41,7 +42,8 @@ def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
     silenced = [(run.name, run.knockout) for run in runs if run.knockout is not None]
     tables = (selection_table(runs), tuning_table(runs), evaluation_table(runs) if compared else None)
     return Page(
-        title=title or (TITLE if compared or not scored else SCORES_TITLE),
+        title=title
+        or (KNOCKOUT_TITLE if silenced and not compared else TITLE if compared or not scored else SCORES_TITLE),
         version=headimpact.__version__,
         run_count=wording.plural(len(runs), "run folder"),
         subject=_subject(runs),
