@@ -165,8 +165,8 @@ def _responses(loaded: "LoadedModel", work: KnockoutWork, samples: Sequence[Samp
     silent = [sample.image_id for sample, text in zip(samples, said, strict=True) if not text]
     if silent:
         raise RunFailedError(
-            f"The model's own answer to picture {silent[0]!r} is empty, so it has no loss. Use --response reference, or "
-            "pictures and a --prompt that it answers."
+            f"The model's own answer to picture {silent[0]!r} is empty, so it has no loss. Use --response reference, "
+            "or pictures and a --prompt that it answers."
         )
     return said
 
