@@ -13,24 +13,35 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import done
+from tests.integration.makers import written_scores
 
-SCORE = ("--draws", 200, "--bootstrap", 50, "--donors", 3, "--shard-size", 1, "--batch-size", 1, "--seed", 1)
+SINGLY = ("--shard-size", 1, "--batch-size", 1, "--seed", 1)
+SCORE = ("--draws", 200, "--bootstrap", 50, "--donors", 3, *SINGLY)
 STAGES = {
     "score": ("--split", "all", "--limit", 8, "--baseline", "untrained", "--examples", 1, *SCORE),
     "evaluate": ("--split", "all", "--limit", 8, "--max-new-tokens", 4, "--batch-size", 1),
+    "knockout": ("--split", "all", "--limit", 8, "--k", 1, "--draws", 2, "--bootstrap", 100, *SINGLY),
 }
-WORK = {"score": "*samples/shard_*.safetensors", "evaluate": "predictions/part-*.jsonl"}
+WORK = {
+    "score": "*samples/shard_*.safetensors",
+    "evaluate": "predictions/part-*.jsonl",
+    "knockout": "samples/shard_*.safetensors",
+}
 RESULTS = {
     "score": ("head_scores.safetensors", "head_scores.json"),
     "evaluate": ("predictions.jsonl", "metrics.json", "metric_parts.safetensors"),
+    "knockout": ("knockout.safetensors", "knockout.json"),
 }
 PATIENCE_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
-def words(tiny_llava: Path, scenes: Path) -> Callable[[str, Path], list[str]]:
+def words(tiny_llava: Path, scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], list[str]]:
+    scores = written_scores(tmp_path_factory.mktemp("scores"))
+
     def give(stage: str, out: Path) -> list[str]:
-        inputs = ("--model", tiny_llava, "--data", scenes, *STAGES[stage], "--out", out)
+        chosen_by = ("--scores", scores) if stage == "knockout" else ()
+        inputs = ("--model", tiny_llava, "--data", scenes, *chosen_by, *STAGES[stage], "--out", out)
         return [stage, *map(str, inputs)]
 
     return give
@@ -84,7 +95,7 @@ def kill_and_compare(stage: str, words, whole, out: Path, *, moments: list[tuple
     kept = {path: path.stat().st_mtime_ns for path in out.glob(WORK[stage])}
     assert not (out / RESULTS[stage][1]).is_file(), "the run was finished before it was killed"
     done(*words(stage, out), "--resume")
-    if stage == "score":
+    if stage != "evaluate":  # which joins its parts in the end
         assert {path: path.stat().st_mtime_ns for path in kept} == kept, "work that was done was done again"
     same_bytes(stage, out, whole(stage))
     assert not list(out.rglob(".*.tmp"))

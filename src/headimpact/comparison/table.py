@@ -193,9 +193,9 @@ def _read_table(content: Mapping[str, Any]) -> ComparisonTable:
     return ComparisonTable(
         **{
             **content,
-            "verdict": _read_verdict(content["verdict"]),
-            "shift_verdict": _read_verdict(content["shift_verdict"]),
-            "depth_matched_verdict": _read_verdict(content["depth_matched_verdict"]),
+            "verdict": _optional_verdict(content["verdict"]),
+            "shift_verdict": _optional_verdict(content["shift_verdict"]),
+            "depth_matched_verdict": _optional_verdict(content["depth_matched_verdict"]),
             "exhaustive": None if place is None else ExhaustiveRank(**place),
             "rows": tuple(_read_row(row) for row in content["rows"]),
             "notes": tuple(content["notes"]),
@@ -213,14 +213,17 @@ def _read_row(content: Mapping[str, Any]) -> ComparisonRow:
     return ComparisonRow(**{**content, **estimates, "points": points})
 
 
-def _read_verdict(content: Mapping[str, Any] | None) -> Verdict | None:
+def read_verdict(content: Mapping[str, Any]) -> Verdict:
     """Build a verdict from its JSON."""
-    if content is None:
-        return None
     evidence = content["evidence"]
     difference, variances = Estimate(**evidence["difference"]), Variances(**evidence["variances"])
     inner = Evidence(**{**evidence, "difference": difference, "variances": variances})
     return Verdict(**{**content, "evidence": inner})
+
+
+def _optional_verdict(content: Mapping[str, Any] | None) -> Verdict | None:
+    """Build a verdict where there is one."""
+    return None if content is None else read_verdict(content)
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

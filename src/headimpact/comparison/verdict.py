@@ -39,7 +39,7 @@ class Evidence:
     """What a verdict rests on.
 
     Attributes:
-        measure: Metric.
+        measure: Metric, or the name of what was measured.
         arm: The choice in question.
         against: Strategy of the random draws.
         value: The choice's value.
@@ -160,7 +160,8 @@ def _needed(evidence: Evidence, margin: float) -> tuple[int | None, int | None]:
 def _figures(evidence: Evidence, margin: float, question: Question) -> str:
     """Give the figures behind an answer."""
     difference = evidence.difference
-    quantity = question.quantity.format(title=METRICS.load(evidence.measure).title)
+    title = METRICS.load(evidence.measure).title if evidence.measure in METRICS else evidence.measure
+    quantity = question.quantity.format(title=title)
     detectable = (
         f"smallest detectable difference {difference.smallest_detectable:.3f}"
         if evidence.draws > 1

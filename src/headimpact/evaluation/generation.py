@@ -49,7 +49,7 @@ def generate_responses(
     for index, block in enumerate(blocks):
         if indices is None or index in indices:
             inputs = _encode_block(loaded, block) if prompts is None else prompts.inputs(index)
-            texts = _respond(loaded, inputs, options)
+            texts = respond(loaded, inputs, options)
             yield index, tuple(_prediction(request, text) for request, text in zip(block, texts, strict=True))
 
 
@@ -95,8 +95,17 @@ def _encode_block(loaded: LoadedModel, block: Sequence[ResponseRequest]) -> dict
     return dict(encoded.inputs)
 
 
-def _respond(loaded: LoadedModel, inputs: dict[str, Any], options: Any) -> list[str]:
-    """Generate the responses of one batch as text."""
+def respond(loaded: LoadedModel, inputs: dict[str, Any], options: Any) -> list[str]:
+    """Generate the responses of one batch as text.
+
+    Args:
+        loaded: Model and processor.
+        inputs: The batch, padded on the left.
+        options: What `searched_generation` gave.
+
+    Returns:
+        One response per row, without special tokens.
+    """
     with torch.inference_mode(), _evaluating(loaded.model):
         tokens = loaded.model.generate(**inputs, generation_config=options)
     length = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0

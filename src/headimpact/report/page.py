@@ -171,6 +171,19 @@ class ComparisonPart:
 
 
 @dataclasses.dataclass(frozen=True)
+class KnockoutPart:
+    """Everything about one knockout run: findings, the arms in plots, a score against what silencing does, tables."""
+
+    run: str
+    findings: tuple[str, ...]
+    plots: tuple[tuple[str, Drawings], ...]
+    plot_caption: str
+    scatter: Drawings | None
+    scatter_caption: str
+    tables: tuple[Table, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Quote:
     """What arms say about one test picture, beside its reference."""
 
@@ -191,6 +204,7 @@ class Page:
     warnings: tuple[str, ...]
     choices: tuple[Choice, ...]
     scores: tuple[ScorePart, ...]
+    knockouts: tuple[KnockoutPart, ...]
     comparisons: tuple[ComparisonPart, ...]
     evaluation_table: Table | None
     quotes: tuple[Quote, ...]

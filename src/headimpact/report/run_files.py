@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from headimpact.comparison.knockout_table import KNOCKOUT_FILE, KnockoutTable
 from headimpact.comparison.table import ComparisonTable
 from headimpact.core import provenance
 from headimpact.core.artifacts import read_json
@@ -21,7 +22,7 @@ COMPARISON_FILE = "comparison.json"
 TUNING_FIELDS = ("trainable_parameters", "trainable_share", "losses", "options")
 METRICS_FIELDS = ("metrics", "n", "identity", "arm")
 SELECTIONS_FOLDER = "selections"
-KNOWN_FILES = (SCORES_FILE, SELECTION_FILE, TUNING_FILE, METRICS_FILE, COMPARISON_FILE)
+KNOWN_FILES = (SCORES_FILE, KNOCKOUT_FILE, SELECTION_FILE, TUNING_FILE, METRICS_FILE, COMPARISON_FILE)
 
 SEARCH_LEVELS = 2
 """How far below a given folder runs are looked for."""
@@ -36,6 +37,7 @@ class RunFiles:
         scores: What `score` wrote.
         agreement: How far the scores agree, where `score` computed several.
         examples: Example pictures of `score`.
+        knockout: What `knockout` wrote.
         selection: What `select` wrote.
         tuning: `tuning.json` of `tune`.
         metrics: `metrics.json` of `evaluate`.
@@ -48,6 +50,7 @@ class RunFiles:
     scores: HeadScores | None = None
     agreement: ScoreAgreement | None = None
     examples: tuple[ExamplePicture, ...] = ()
+    knockout: KnockoutTable | None = None
     selection: Selection | None = None
     tuning: dict[str, Any] | None = None
     metrics: dict[str, Any] | None = None
@@ -124,6 +127,7 @@ def _read_run(folder: Path) -> RunFiles:
         scores=HeadScores.read(folder) if has(SCORES_FILE) else None,
         agreement=ScoreAgreement.read(folder) if has(SCORES_FILE) and has(AGREEMENT_FILE) else None,
         examples=read_examples(folder / "examples") if has("examples/examples.json") else (),
+        knockout=KnockoutTable.read(folder) if has(KNOCKOUT_FILE) else None,
         selection=Selection.read(folder / SELECTION_FILE) if has(SELECTION_FILE) else None,
         tuning=_read_fields(folder / TUNING_FILE, TUNING_SCHEMA, TUNING_FIELDS) if has(TUNING_FILE) else None,
         metrics=_read_fields(folder / METRICS_FILE, METRICS_SCHEMA, METRICS_FIELDS) if has(METRICS_FILE) else None,

@@ -38,3 +38,8 @@ BY_PEAKS = frozenset({"visual_score"})
 
 WITHOUT_SINKS = "_without_sinks"
 """Ends the name of a score that was computed a second time as if sinks (`sinks.py`) were no part of the picture."""
+
+CAUSAL_SCORES = ("gate_gradient", "knockout")
+"""Scores of what a head does to the loss. They run the model themselves (`workflows/causal_scores.py`), so only those
+asked for by name are computed; their per-picture values are reduced as those of a score without a mask.
+"""

@@ -73,12 +73,8 @@ def draw_replacements(
 
     Source: depth-matched random of the scores page (`docs/method.md`).
     """
-    others = [layer_idx for layer_idx in layers if layer_idx not in selected]
-    first = window = max(1, math.floor(num_layers / 8 + 0.5))
-    sets = replacement_sets(selected, others, window=window)
-    while sets is not None and len(sets) < FEWEST_SETS and window < num_layers - 1:
-        window += 1
-        sets = replacement_sets(selected, others, window=window)
+    others, window, sets = depth_matched_sets(selected, layers, num_layers=num_layers)
+    first = nearest_window(num_layers)
     remarks: tuple[str, ...] = ()
     if window > first:
         count = "many" if sets is None else len(sets)
@@ -93,6 +89,38 @@ def draw_replacements(
         return sets[order[draw]], remarks
     generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, DEPTH_STREAM]))
     return take_draw(lambda: _replace_in_turn(selected, others, window, generator), draw, excluded=None), remarks
+
+
+def nearest_window(num_layers: int) -> int:
+    """Give the distance within which a layer counts as nearby: max(1, round(L / 8)).
+
+    Example:
+        >>> nearest_window(12), nearest_window(28), nearest_window(2)
+        (2, 4, 1)
+    """
+    return max(1, math.floor(num_layers / 8 + 0.5))
+
+
+def depth_matched_sets(
+    selected: Sequence[int], layers: Sequence[int], *, num_layers: int
+) -> tuple[list[int], int, list[tuple[int, ...]] | None]:
+    """List the sets that `draw_replacements` draws from.
+
+    Args:
+        selected: The selected layers, ascending.
+        layers: Layers that may be chosen.
+        num_layers: Layers L of the model.
+
+    Returns:
+        Layers that may stand in, the window that was needed, and the sets; None where there are too many to list.
+    """
+    others = [layer_idx for layer_idx in layers if layer_idx not in selected]
+    window = nearest_window(num_layers)
+    sets = replacement_sets(selected, others, window=window)
+    while sets is not None and len(sets) < FEWEST_SETS and window < num_layers - 1:
+        window += 1
+        sets = replacement_sets(selected, others, window=window)
+    return others, window, sets
 
 
 def replacement_sets(selected: Sequence[int], others: Sequence[int], *, window: int) -> list[tuple[int, ...]] | None:

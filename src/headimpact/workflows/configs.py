@@ -84,7 +84,7 @@ class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
     score: str = "head_impact"
     """Head score to compute; see `headimpact list scores`."""
     scores: OptionalText = None
-    """More scores from the same forward pass: `all`, or names with commas between them."""
+    """More scores, names with commas between them; `all` are those of the same forward pass."""
     sinks: bool = False
     """Score once more without the sinks: image tokens that draw attention in most heads whatever the mask."""
     binarization: str = "area"

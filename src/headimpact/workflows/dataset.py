@@ -24,12 +24,13 @@ GENERAL_PROMPT = "Describe the picture."
 """Prompt where neither the user nor the data set gives one."""
 
 
-def read_split(config: DataOptions, *, split: str, seed: int) -> KeyObjectDataset:
+def read_split(config: DataOptions, *, split: str | None, seed: int) -> KeyObjectDataset:
     """Read a data folder, check all of it, and take one split of it.
 
     Args:
         config: The data options of a command.
-        split: Name of the split, or `all`.
+        split: Name of the split, or `all`; None takes `validation`, or `test` where there is none: pictures that judge
+            a choice and had no part in it.
         seed: Seed of the draw where `limit` is given.
 
     Returns:
@@ -42,7 +43,10 @@ def read_split(config: DataOptions, *, split: str, seed: int) -> KeyObjectDatase
     """
     if config.limit is not None and config.limit < 1:
         raise OptionError(f"--limit is {config.limit}; expected 1 or more.")
-    dataset = read_checked(config.data, skip_bad=config.skip_bad, images=config.images).split(split)
+    whole = read_checked(config.data, skip_bad=config.skip_bad, images=config.images)
+    if split is None:
+        split = "test" if whole.split_names and "validation" not in whole.split_names else "validation"
+    dataset = whole.split(split)
     if config.limit is not None:
         dataset = dataset.limit(config.limit, seed)
     if not len(dataset):

@@ -99,9 +99,9 @@ def list_families() -> Rows:
 
 def list_scores() -> Rows:
     """List head scores."""
-    from headimpact.scoring import SCORES
+    from headimpact.scoring import CAUSAL_SCORES, SCORES
 
-    return [{"name": name} for name in SCORES]
+    return [{"name": name} for name in (*SCORES, *CAUSAL_SCORES)]
 
 
 def list_strategies() -> Rows:

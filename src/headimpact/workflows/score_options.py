@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from headimpact.core.errors import OptionError
+from headimpact.core.errors import OptionError, UnknownNameError
 from headimpact.core.provenance import hash_texts
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.dataset import KeyObjectDataset
-from headimpact.scoring import SCORES, WITHOUT_SINKS
+from headimpact.scoring import CAUSAL_SCORES, SCORES, WITHOUT_SINKS
 from headimpact.scoring.aggregation import check_layer_rule
 from headimpact.workflows.configs import ScoreConfig
 
@@ -28,10 +28,9 @@ def check_options(config: ScoreConfig) -> None:
 
     Raises:
         OptionError: If an option cannot be carried out.
-        UnknownNameError: If the score is unknown.
+        UnknownNameError: If a score is unknown.
     """
-    for name in score_names(config):
-        SCORES[name]
+    _check_names(config)
     for kind, value, known in (
         ("--response", config.response, RESPONSES),
         ("--baseline", config.baseline, (*BASELINES, None)),
@@ -51,8 +50,25 @@ def check_options(config: ScoreConfig) -> None:
     measurement_options(config)
 
 
+def _check_names(config: ScoreConfig) -> None:
+    """Refuse scores that do not exist, or cannot be what a run is about.
+
+    Raises:
+        OptionError: If the run is to be about a causal score.
+        UnknownNameError: If a score is unknown.
+    """
+    for name in score_names(config):
+        if name not in (*SCORES, *CAUSAL_SCORES):
+            raise UnknownNameError(unknown_name_message("score", name, (*SCORES, *CAUSAL_SCORES)))
+    if config.score in CAUSAL_SCORES:
+        raise OptionError(
+            f"--score {config.score} cannot stand alone: it has no map to hold against masks. Pass --scores "
+            f"{config.score} beside another --score, then headimpact select --score {config.score}."
+        )
+
+
 def score_names(config: ScoreConfig) -> tuple[str, ...]:
-    """List the scores that a run computes, the one it is about first."""
+    """List the scores that a run computes, the one it is about first; `all` are those of one forward pass."""
     further = [name.strip() for name in (config.scores or "").split(",")]
     listed = [name for part in further if part for name in (SCORES if part == "all" else (part,))]
     return tuple(dict.fromkeys((config.score, *listed)))
@@ -63,7 +79,7 @@ def measured_names(config: ScoreConfig) -> tuple[str, ...]:
     names = score_names(config)
     if not config.sinks:
         return names
-    again = tuple(f"{name}{WITHOUT_SINKS}" for name in names if name != "sink_share")
+    again = tuple(f"{name}{WITHOUT_SINKS}" for name in names if name not in ("sink_share", *CAUSAL_SCORES))
     return tuple(dict.fromkeys((*names, "sink_share", *again)))
 
 
@@ -76,7 +92,7 @@ def measurement_options(config: ScoreConfig) -> "MeasurementOptions":
     from headimpact.workflows.measurement_options import MeasurementOptions
 
     return MeasurementOptions(
-        scores=measured_names(config),
+        scores=tuple(name for name in measured_names(config) if name not in CAUSAL_SCORES),
         sinks=config.sinks,
         binarization=config.binarization,
         k=config.binarization_k,

@@ -114,9 +114,11 @@ def _fill_shards(
 ) -> None:
     """Score some blocks, each into its shards."""
     from headimpact.models.batching import BatchSize
+    from headimpact.workflows.causal_scores import announce_causes
 
     batch_size = BatchSize(config.batch_size)
     remaining = sum(map(len, blocks.values()))
+    announce_causes(loaded, [target.score for target in targets], pictures=remaining)
     if remaining > config.shard_size:
         first = next(iter(blocks.values()))[: config.batch_size]
         started = time.monotonic()
@@ -169,6 +171,7 @@ def _score_block(
     batch_size: "BatchSize",
 ) -> dict[str, SampleScores]:
     """Score the pictures of one block, by name of the score."""
+    from headimpact.workflows.causal_scores import add_causes
     from headimpact.workflows.head_measurement import measure_pictures
 
     responses = responses_for(loaded, samples, config=config, prompt=prompt)
@@ -187,7 +190,8 @@ def _score_block(
         if isinstance(found, str):
             skipped[sample.image_id] = found
     sizes = loaded.family.architecture(loaded.config)
-    scored = [found for found in measured if not isinstance(found, str)]
+    kept = [(pair, found) for pair, found in zip(spoken, measured, strict=True) if not isinstance(found, str)]
+    scored = add_causes(loaded, kept, names=measured_names(config), prompt=prompt, batch_size=batch_size)
     return {
         name: SampleScores.from_pictures(
             [found[name] for found in scored], skipped=skipped, shape=(sizes.num_layers, sizes.num_heads)
@@ -206,17 +210,27 @@ def responses_for(
     """
     if config.response == "reference":
         return [sample.captions[: config.captions_per_image] for sample in samples]
+    said = own_responses(
+        loaded, samples, prompt=prompt, batch_size=config.batch_size, max_new_tokens=config.max_new_tokens
+    )
+    return [(text,) if text else () for text in said]
+
+
+def own_responses(
+    loaded: "LoadedModel", samples: Sequence[Sample], *, prompt: str, batch_size: int, max_new_tokens: int
+) -> list[str]:
+    """Give the model's own greedy answer to every picture; it may be empty."""
     from headimpact.evaluation.generation import generate_responses
     from headimpact.workflows.evaluation import response_requests
 
     requests = response_requests(samples, prompt=prompt)
-    blocks = [requests[start : start + config.batch_size] for start in range(0, len(requests), config.batch_size)]
+    blocks = [requests[start : start + batch_size] for start in range(0, len(requests), batch_size)]
     said = {
         prediction.image_id: prediction.prediction
-        for _, predictions in generate_responses(loaded, blocks, max_new_tokens=config.max_new_tokens)
+        for _, predictions in generate_responses(loaded, blocks, max_new_tokens=max_new_tokens)
         for prediction in predictions
     }
-    return [(said[sample.image_id],) if said[sample.image_id] else () for sample in samples]
+    return [said[sample.image_id] for sample in samples]
 
 
 def split_samples(samples: Sequence[Sample], size: int) -> list[Sequence[Sample]]:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from headimpact.core.errors import DataFormatError, IncompatibleRunsError
+from headimpact.core.shards import shard_path
 from headimpact.scoring.sample_scores import SampleScores
-from headimpact.scoring.shards import missing_shards, read_own_scores, read_shards, shard_path, write_shard
+from headimpact.scoring.shards import missing_shards, read_own_scores, read_shards, write_shard
 from tests.unit.scoring.makers import samples_from_table
 from tests.unit.scoring.test_sample_scores import equal
 
@@ -73,7 +74,7 @@ def test_another_identity_is_refused_with_the_field(tmp_path):
     write(tmp_path, 0)
     other = {**IDENTITY, "model": "other"}
     for use in (missing_shards, read_shards):
-        with pytest.raises(IncompatibleRunsError, match="scored with model = 'embedded', now it is 'other'"):
+        with pytest.raises(IncompatibleRunsError, match="made with model = 'embedded', now it is 'other'"):
             use(tmp_path, 1, identity=other)
 
 

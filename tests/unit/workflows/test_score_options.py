@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from headimpact.core.errors import UnknownNameError
+from headimpact.core.errors import OptionError, UnknownNameError
 from headimpact.scoring import SCORES
 from headimpact.workflows.configs import ScoreConfig
 from headimpact.workflows.score_options import check_options, measurement_options, score_names
@@ -32,3 +32,12 @@ def test_the_runs_own_score_comes_first_and_none_twice(options, names):
 def test_unknown_scores_are_refused(options):
     with pytest.raises(UnknownNameError, match=r"Unknown score 'aurok'\. Did you mean 'auroc'"):
         check_options(config(**options))
+
+
+def test_scores_of_causes_come_by_name_and_never_from_maps():
+    asked = config(scores="all,gate_gradient,knockout")
+    check_options(asked)
+    assert score_names(asked) == (*SCORES, "gate_gradient", "knockout")
+    assert measurement_options(asked).scores == tuple(SCORES)
+    with pytest.raises(OptionError, match=r"--score knockout cannot stand alone.*Pass --scores knockout beside"):
+        check_options(config(score="knockout"))

@@ -17,6 +17,7 @@ from headimpact.report.sections.facts import (
     selection_table,
     tuning_table,
 )
+from headimpact.report.sections.knockout import knockout_part, knockout_verdict
 from headimpact.report.sections.quotes import quotes
 from headimpact.report.sections.several_scores import several_scores
 from headimpact.report.sections.sinks import sink_part
@@ -25,6 +26,7 @@ from headimpact.scoring.head_scores import HeadScores
 
 TITLE = "Which layers look at the key objects, and does tuning them pay?"
 SCORES_TITLE = "Does this model look at the key objects?"
+KNOCKOUT_TITLE = "Do the layers that look at the key objects matter for the answer?"
 
 
 def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
@@ -39,9 +41,11 @@ def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
     """
     scored = [(run, run.scores) for run in runs if run.scores is not None]
     compared = [(run.name, run.comparison) for run in runs if run.comparison is not None]
+    silenced = [(run.name, run.knockout) for run in runs if run.knockout is not None]
     tables = (selection_table(runs), tuning_table(runs), evaluation_table(runs) if compared else None)
     return Page(
-        title=title or (TITLE if compared or not scored else SCORES_TITLE),
+        title=title
+        or (KNOCKOUT_TITLE if silenced and not compared else TITLE if compared or not scored else SCORES_TITLE),
         version=headimpact.__version__,
         run_count=wording.plural(len(runs), "run folder"),
         subject=_subject(runs),
@@ -52,6 +56,7 @@ def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
             _score_part(run, scores, runs, prefix=f"p{i}", alone=len(scored) == 1)
             for i, (run, scores) in enumerate(scored)
         ),
+        knockouts=tuple(knockout_part(table, run="" if len(silenced) == 1 else name) for name, table in silenced),
         comparisons=tuple(comparison_part(table, run="" if len(compared) == 1 else name) for name, table in compared),
         evaluation_table=None if compared else evaluation_table(runs),
         quotes=quotes(runs),
@@ -83,7 +88,7 @@ def _score_part(run: RunFiles, scores: HeadScores, runs: Sequence[RunFiles], *, 
 
 
 def _verdicts(runs: Sequence[RunFiles]) -> tuple[Verdict, ...]:
-    """Give a verdict for every comparison; without one, what the scores show."""
+    """Give a verdict for every comparison; without one, what silenced heads and scores show."""
     compared = tuple(comparison_verdict(run.comparison) for run in runs if run.comparison is not None)
     if compared:
         return compared
@@ -92,7 +97,8 @@ def _verdicts(runs: Sequence[RunFiles]) -> tuple[Verdict, ...]:
         for run in runs
         if run.scores is not None
     )
-    return scored or (other_verdict(_stages(runs)),)
+    silenced = tuple(knockout_verdict(run.knockout) for run in runs if run.knockout is not None)
+    return (*silenced, *scored) or (other_verdict(_stages(runs)),)
 
 
 def _stages(runs: Sequence[RunFiles]) -> list[str]:
@@ -112,6 +118,9 @@ def _subject(runs: Sequence[RunFiles]) -> tuple[tuple[str, str], ...]:
         if run.scores is not None:
             found.setdefault("model", wording.fact(run.scores.provenance.get("model")))
             found.setdefault("scored", wording.plural(run.scores.counts["used"], "picture"))
+        if run.knockout is not None:
+            found.setdefault("model", wording.fact(run.knockout.options.get("model")))
+            found.setdefault("silenced on", wording.plural(run.knockout.pictures, "picture"))
         if run.comparison is not None:
             identity = run.comparison.options.get("identity", {})
             found.setdefault("model", wording.fact(identity.get("model")))
@@ -128,6 +137,9 @@ def _facts(runs: Sequence[RunFiles]) -> tuple[FactTable, ...]:
     tables: list[FactTable] = []
     for run, scores in scored:
         tables += score_facts(scores, run="" if len(scored) == 1 else run.name, provenance=run.provenance)
+    for run in runs:
+        if run.knockout is not None:
+            tables.append(named_facts("How heads were silenced", run.knockout.options))
     tuned = next((run.tuning for run in runs if run.tuning is not None), None)
     if tuned is not None:
         tables.append(named_facts("How layers were tuned", tuned.get("options", {})))
