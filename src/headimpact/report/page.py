@@ -126,6 +126,28 @@ class ScorePart:
     layer_table: Table
     example_intro: str
     examples: tuple[ExampleView, ...]
+    stability: "StabilityPart | None"
+
+
+@dataclasses.dataclass(frozen=True)
+class StabilityPart:
+    """How many pictures are enough: findings, curve, table of looks."""
+
+    findings: tuple[str, ...]
+    curve: Drawings
+    legend: tuple[LegendKey, ...]
+    caption: str
+    table: Table
+
+
+@dataclasses.dataclass(frozen=True)
+class SensitivityPart:
+    """How far options move a ranking: a sentence, a table, agreement of every two variants."""
+
+    run: str
+    summary: str
+    table: Table
+    matrices: tuple[Table, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +182,7 @@ class Page:
     warnings: tuple[str, ...]
     choices: tuple[Choice, ...]
     scores: tuple[ScorePart, ...]
+    sensitivities: tuple[SensitivityPart, ...]
     comparisons: tuple[ComparisonPart, ...]
     evaluation_table: Table | None
     quotes: tuple[Quote, ...]
