@@ -266,6 +266,21 @@ def test_what_the_readme_says_of_the_speed_is_what_the_benchmark_measured():
     assert all(row["flops"]["full_depth_ratio_to_plain"] < 1 for row in rows)
 
 
+def test_what_the_method_says_of_stopping_early_is_what_was_replayed():
+    from benchmarks import stability
+
+    content = json.loads((ROOT / stability.RESULTS).read_text(encoding="utf-8"))
+    page, rows = (ROOT / "docs/method.md").read_text(encoding="utf-8"), content["rows"]
+    assert stability.table(content) in page
+    assert all((row["runs"], row["pictures"]) == (200, 1024) for row in rows)
+    clear, tied = ([row["saved"] for row in rows if "scenes" in row["set"] and row["k"] == k] for k in (2, 3))
+    assert f"{min(clear):.0%} to {max(clear):.0%}".replace("%", " %").replace(" % to", " to") in page
+    assert f"{min(tied):.0%} to {max(tied):.0%} are".replace("%", " %").replace(" % to", " to") in page
+    assert min(row["kept"] for row in rows) == 1.0
+    hasty = 1 - min(row["kept_by_same_choice_twice"] for row in rows)
+    assert f"up to {100 * hasty:.1f} % of such runs" in page
+
+
 def test_the_page_of_speed_is_what_the_benchmark_measured():
     from benchmarks import scoring_figure
 

@@ -19,7 +19,14 @@ import yaml
 from headimpact import __version__
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
 from headimpact.core.registry import unknown_name_message
-from headimpact.workflows import configs, dataset_configs, export_configs, knockout_configs, picture_configs
+from headimpact.workflows import (
+    configs,
+    dataset_configs,
+    export_configs,
+    knockout_configs,
+    picture_configs,
+    sensitivity_configs,
+)
 
 COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
     ("demo",): (configs.ExperimentConfig, "headimpact.workflows.experiment:demo_command"),
@@ -41,6 +48,7 @@ COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
     ("dataset", "drop"): (dataset_configs.DropConfig, "headimpact.workflows.dataset_care:drop_command"),
     ("score",): (configs.ScoreConfig, "headimpact.workflows.scoring:score_command"),
     ("knockout",): (knockout_configs.KnockoutConfig, "headimpact.workflows.knockout:knockout_command"),
+    ("sensitivity",): (sensitivity_configs.SensitivityConfig, "headimpact.workflows.sensitivity:sensitivity_command"),
     ("select",): (configs.SelectConfig, "headimpact.workflows.selection:select_command"),
     ("tune",): (configs.TuneConfig, "headimpact.workflows.tuning:tune_command"),
     ("evaluate",): (configs.EvaluateConfig, "headimpact.workflows.evaluation:evaluate_command"),

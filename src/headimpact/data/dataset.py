@@ -161,8 +161,16 @@ class KeyObjectDataset:
         """
         if count < 1:
             raise OptionError(f"Number of pictures: given {count}; expected 1 or more.")
-        drawn = set(rank_ids(self.image_ids, seed=seed, purpose="limit")[:count])
+        drawn = set(self.drawn_ids(seed)[:count])
         return self._with_samples(sample for sample in self.samples if sample.image_id in drawn)
+
+    def drawn_ids(self, seed: int) -> tuple[str, ...]:
+        """Give the picture ids in the random order in which `limit` draws them.
+
+        Args:
+            seed: Seed of the order.
+        """
+        return tuple(rank_ids(self.image_ids, seed=seed, purpose="limit"))
 
     def _with_samples(self, samples: Iterable[Sample]) -> "KeyObjectDataset":
         """Give the same data set with other samples."""

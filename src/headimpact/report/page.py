@@ -157,6 +157,28 @@ class ScorePart:
     sinks: SinkPart | None
     example_intro: str
     examples: tuple[ExampleView, ...]
+    stability: "StabilityPart | None"
+
+
+@dataclasses.dataclass(frozen=True)
+class StabilityPart:
+    """How many pictures are enough: findings, curve, table of looks."""
+
+    findings: tuple[str, ...]
+    curve: Drawings
+    legend: tuple[LegendKey, ...]
+    caption: str
+    table: Table
+
+
+@dataclasses.dataclass(frozen=True)
+class SensitivityPart:
+    """How far options move a ranking: a sentence, a table, agreement of every two variants."""
+
+    run: str
+    summary: str
+    table: Table
+    matrices: tuple[Table, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +227,7 @@ class Page:
     choices: tuple[Choice, ...]
     scores: tuple[ScorePart, ...]
     knockouts: tuple[KnockoutPart, ...]
+    sensitivities: tuple[SensitivityPart, ...]
     comparisons: tuple[ComparisonPart, ...]
     evaluation_table: Table | None
     quotes: tuple[Quote, ...]

@@ -14,6 +14,8 @@ from headimpact.evaluation.results import METRICS_FILE, METRICS_SCHEMA, PREDICTI
 from headimpact.report.examples import ExamplePicture, read_examples
 from headimpact.scoring.agreement import AGREEMENT_FILE, ScoreAgreement
 from headimpact.scoring.head_scores import HeadScores
+from headimpact.scoring.sensitivity import SENSITIVITY_FILE, Sensitivity
+from headimpact.scoring.stability import STABILITY_FILE, Stability
 from headimpact.selection.selection import SELECTION_FILE, Selection
 
 SCORES_FILE = "head_scores.json"
@@ -22,7 +24,15 @@ COMPARISON_FILE = "comparison.json"
 TUNING_FIELDS = ("trainable_parameters", "trainable_share", "losses", "options")
 METRICS_FIELDS = ("metrics", "n", "identity", "arm")
 SELECTIONS_FOLDER = "selections"
-KNOWN_FILES = (SCORES_FILE, KNOCKOUT_FILE, SELECTION_FILE, TUNING_FILE, METRICS_FILE, COMPARISON_FILE)
+KNOWN_FILES = (
+    SCORES_FILE,
+    SENSITIVITY_FILE,
+    KNOCKOUT_FILE,
+    SELECTION_FILE,
+    TUNING_FILE,
+    METRICS_FILE,
+    COMPARISON_FILE,
+)
 
 SEARCH_LEVELS = 2
 """How far below a given folder runs are looked for."""
@@ -41,6 +51,8 @@ class RunFiles:
         selection: What `select` wrote.
         tuning: `tuning.json` of `tune`.
         metrics: `metrics.json` of `evaluate`.
+        stability: Looks at a growing number of pictures, of `score`.
+        sensitivity: What `sensitivity` wrote.
         predictions: `predictions.jsonl` of `evaluate`.
         comparison: `comparison.json` of `compare`.
         provenance: `provenance.json`: versions, commit, device.
@@ -54,6 +66,8 @@ class RunFiles:
     selection: Selection | None = None
     tuning: dict[str, Any] | None = None
     metrics: dict[str, Any] | None = None
+    stability: Stability | None = None
+    sensitivity: Sensitivity | None = None
     predictions: tuple[Prediction, ...] = ()
     comparison: ComparisonTable | None = None
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -131,6 +145,8 @@ def _read_run(folder: Path) -> RunFiles:
         selection=Selection.read(folder / SELECTION_FILE) if has(SELECTION_FILE) else None,
         tuning=_read_fields(folder / TUNING_FILE, TUNING_SCHEMA, TUNING_FIELDS) if has(TUNING_FILE) else None,
         metrics=_read_fields(folder / METRICS_FILE, METRICS_SCHEMA, METRICS_FIELDS) if has(METRICS_FILE) else None,
+        stability=Stability.read(folder) if has(SCORES_FILE) and has(STABILITY_FILE) else None,
+        sensitivity=Sensitivity.read(folder) if has(SENSITIVITY_FILE) else None,
         predictions=read_predictions(folder / PREDICTIONS_FILE) if has(METRICS_FILE) and has(PREDICTIONS_FILE) else (),
         comparison=ComparisonTable.read(folder) if has(COMPARISON_FILE) else None,
         provenance=read_json(folder / provenance.FILE, schema=provenance.SCHEMA) if has(provenance.FILE) else {},

@@ -106,6 +106,25 @@ def mean_over_pictures(values: ImageHeadValues, sees_image: ImageHeadValues) -> 
     return np.where(blind_heads(sees_image), np.nan, nan_mean(values))
 
 
+def layer_shares(own: ImageHeadValues, sees_image: ImageHeadValues) -> Float[np.ndarray, "images layers"]:
+    """Split the layers' scores (rule `mean`) into pictures.
+
+    Where every head sees every picture, a picture's share is the mean over the layer's heads. A head that saw nothing
+    of a picture counts there with its mean over the others, and counts the more on those.
+
+    Args:
+        own: Score of each picture and head; NaN where a head saw nothing of the picture.
+        sees_image: Share of a picture's responses in which the head sees an image token.
+
+    Returns:
+        Shares whose mean over pictures is the layer's score; NaN for layers without one.
+    """
+    means = mean_over_pictures(own, sees_image)
+    known = ~np.isnan(own)
+    weight = len(own) / np.maximum(known.sum(axis=0), 1)
+    return aggregate_layers(np.where(known, (own.astype(np.float64) - means) * weight, 0.0) + means)
+
+
 def _highest_count(rule: str, *, heads: int) -> int:
     """Give how many of the highest heads are averaged.
 

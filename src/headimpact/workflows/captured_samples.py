@@ -1,5 +1,6 @@
 """Where model, attention and image tokens meet: one forward pass gives every head's map of every picture."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -96,15 +97,40 @@ def run_capture(loaded: LoadedModel, encoded: EncodedBatch, options: Measurement
     Returns:
         One capture per row; maps are float32 on the model's device.
     """
+    return run_captures(loaded, encoded, [options])[0]
+
+
+def run_captures(
+    loaded: LoadedModel, encoded: EncodedBatch, variants: Sequence[MeasurementOptions]
+) -> list[list[CapturedSample]]:
+    """Run an encoded batch once under several captures.
+
+    Args:
+        loaded: The model.
+        encoded: The batch.
+        variants: For each capture, which rows look, how they are put together, and which view counts.
+
+    Returns:
+        For each variant one capture per row, as of `run_capture`.
+    """
     modules = loaded.family.attention_modules(loaded.model)
-    layouts = [layout.view(options.view) for layout in encoded.layouts]
-    queries, keys = response_rows(encoded.response_spans, options.rows), _positions(layouts)
-    with (
-        torch.inference_mode(),
-        capture_attention(modules, queries=queries, keys=keys, **_reduction(options)) as captured,
-    ):
+    layouts = [[layout.view(options.view) for layout in encoded.layouts] for options in variants]
+    with torch.inference_mode(), contextlib.ExitStack() as stack:
+        captured = [
+            stack.enter_context(
+                capture_attention(
+                    modules,
+                    queries=response_rows(encoded.response_spans, options.rows),
+                    keys=_positions(seen),
+                    **_reduction(options),
+                )
+            )
+            for options, seen in zip(variants, layouts, strict=True)
+        ]
         run_backbone(loaded, encoded.inputs, stop_after=modules[max(modules)])
-    return _samples(loaded, captured, layouts, options)
+    return [
+        _samples(loaded, maps, seen, options) for maps, seen, options in zip(captured, layouts, variants, strict=True)
+    ]
 
 
 def run_shared_capture(

@@ -111,6 +111,10 @@ class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
     """Random draws of the chance level; max(10000, 20 x layers x heads) if left out."""
     bootstrap: int = 1000
     """Bootstrap resamples of pictures behind the intervals."""
+    until_stable: bool = False
+    """Stop where the k layers chosen lose under 2 % of the best k layers' score, with 95 % confidence."""
+    k: OptionalCount = None
+    """Number of layers whose choice must be stable; a seventh of all layers if left out."""
     baseline: OptionalText = None
     """`untrained`: score the same architecture with random weights beside the model."""
     examples: int = 4

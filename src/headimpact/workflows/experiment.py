@@ -160,6 +160,7 @@ def score_step(bench: Bench) -> HeadScores:
         out=bench.config.out / "scores",
         batch_size=bench.config.batch_size,
         seed=bench.config.seed,
+        k=bench.config.k,
         baseline="untrained",
         resume=True,
     )

@@ -8,6 +8,7 @@ from headimpact.core.registry import unknown_name_message
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.scoring import CAUSAL_SCORES, SCORES, WITHOUT_SINKS
 from headimpact.scoring.aggregation import check_layer_rule
+from headimpact.scoring.stability import plan_looks
 from headimpact.workflows.configs import ScoreConfig
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def check_options(config: ScoreConfig) -> None:
         raise OptionError(f"--draws is {config.draws}; expected 1 or more.")
     if config.max_new_tokens < 1:
         raise OptionError(f"--max-new-tokens is {config.max_new_tokens}; expected 1 or more.")
-    check_layer_rule(config.layer_aggregation, heads=MANY_HEADS)
+    _check_choice(config)
     measurement_options(config)
 
 
@@ -64,6 +65,22 @@ def _check_names(config: ScoreConfig) -> None:
         raise OptionError(
             f"--score {config.score} cannot stand alone: it has no map to hold against masks. Pass --scores "
             f"{config.score} beside another --score, then headimpact select --score {config.score}."
+        )
+
+
+def _check_choice(config: ScoreConfig) -> None:
+    """Refuse a choice of layers whose stability cannot be told.
+
+    Raises:
+        OptionError: If the number of layers is below 1, the rule for layers is unknown, or its error is.
+    """
+    if config.k is not None and config.k < 1:
+        raise OptionError(f"--k is {config.k}; expected 1 or more.")
+    check_layer_rule(config.layer_aggregation, heads=MANY_HEADS)
+    if config.until_stable and config.layer_aggregation != "mean":
+        raise OptionError(
+            f"--until-stable was given with --layer-aggregation {config.layer_aggregation}; expected mean, whose error "
+            "over pictures is known. Leave one of them out."
         )
 
 
@@ -130,4 +147,5 @@ def shard_identity(
         **({"sinks": True} if config.sinks else {}),
         "batch_size": config.batch_size,
         "shard_size": config.shard_size,
+        **({"looks": list(plan_looks(len(dataset)))} if config.until_stable else {}),
     }

@@ -18,10 +18,12 @@ from headimpact.scoring.head_scores import HeadScores
 from headimpact.scoring.head_statistics import build_head_scores
 from headimpact.scoring.sample_scores import SampleScores
 from headimpact.scoring.shards import missing_shards, read_own_scores, read_shards, write_shard
+from headimpact.scoring.stability import Stability
 from headimpact.selection.budget import default_layer_count
 from headimpact.workflows.configs import ScoreConfig
 from headimpact.workflows.processes import Processes
 from headimpact.workflows.score_options import NO_OPTIONS, measured_names, measurement_options, shard_identity
+from headimpact.workflows.stopping import Portion, cut_portions, describe_look, judge_run
 
 if TYPE_CHECKING:
     from headimpact.models.batching import BatchSize
@@ -29,50 +31,6 @@ if TYPE_CHECKING:
     from headimpact.workflows.head_measurement import DonorMasks
 
 _LOG = logging.getLogger(__name__)
-
-
-def fill_all_shards(
-    loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: ScoreConfig, prompt: str, processes: Processes
-) -> list[HeadScores]:
-    """Score this process's part of the missing shards, of the model and, where asked for, of its untrained twin.
-
-    Returns:
-        The model's scores and its twin's, reduced from all shards; nothing but in the main process.
-    """
-    from headimpact.workflows.head_measurement import DonorMasks
-
-    donors = DonorMasks.of(dataset.samples, donors=config.donors, seed=config.seed)
-    models = {"samples": loaded}
-    if config.baseline == "untrained":
-        from headimpact.models.loading import untrained_twin
-
-        models["untrained_samples"] = untrained_twin(loaded, config.seed)
-    found = []
-    for name, model in models.items():
-        targets = _targets(model, dataset, config=config, prompt=prompt, folder=config.out / name)
-        blocks = split_samples(dataset.samples, config.shard_size)
-        missing = sorted({index for target in targets for index in target.missing(len(blocks))})
-        processes.wait()  # until all have looked, before any writes
-        own = {index: blocks[index] for index in processes.share(missing)}
-        _fill_shards(model, own, donors, config=config, prompt=prompt, targets=targets)
-        processes.wait()
-        if processes.is_main:
-            first, *others = [_reduce_shards(model, dataset, len(blocks), target, config=config) for target in targets]
-            found.append(dataclasses.replace(first, others={other.score: other for other in others}))
-            if model is loaded and sum(target.score in SCORES for target in targets) > 1:
-                _write_agreement(targets, len(blocks), found[0], config=config)
-    return found
-
-
-def _write_agreement(targets: Sequence["_Target"], count: int, scores: HeadScores, *, config: ScoreConfig) -> None:
-    """Write how far the run's scores agree; a pure function of the shards, as they are."""
-    score_agreement(
-        {target.score: read_own_scores(target.folder, count) for target in targets if target.score in SCORES},
-        k=default_layer_count(len(scores.architecture.attention_layers)),
-        layer_aggregation=config.layer_aggregation,
-        resamples=config.bootstrap,
-        seed=config.seed,
-    ).write(config.out)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +46,96 @@ class _Target:
         return missing_shards(self.folder, count, identity=self.identity)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FilledShards:
+    """What has been scored, ready to be reduced.
+
+    Attributes:
+        models: The model and, where asked for, its untrained twin, each with the places of its shards.
+        dataset: The pictures that were scored; fewer than given where the run stopped as stable.
+        blocks: Number of their blocks.
+        stability: Looks at a growing number of them, in the main process; None where they cannot be judged.
+    """
+
+    models: tuple[tuple["LoadedModel", Sequence[_Target]], ...]
+    dataset: KeyObjectDataset
+    blocks: int
+    stability: Stability | None
+
+
+def fill_all_shards(
+    loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: ScoreConfig, prompt: str, processes: Processes
+) -> FilledShards:
+    """Score this process's part of the missing shards, of the model and, where asked for, of its untrained twin.
+
+    Returns:
+        What there is when every process is done.
+    """
+    planned = cut_portions(dataset, config)
+    count = sum(len(portion.blocks) for portion in planned)
+
+    def fill(model: "LoadedModel", portion: Portion, targets: Sequence[_Target]) -> None:
+        missing = {index for target in targets for index in target.missing(count)} & portion.blocks.keys()
+        processes.wait()  # until all have looked, before any writes
+        own = {index: portion.blocks[index] for index in processes.share(sorted(missing))}
+        _fill_shards(model, own, portion.donors, config=config, prompt=prompt, targets=targets)
+        processes.wait()
+
+    targets = _targets(loaded, dataset, config=config, prompt=prompt, folder=config.out / "samples")
+    models = [(loaded, targets)]
+    used: list[Portion] = []
+    stability = None
+    for portion in planned:
+        fill(loaded, portion, targets)
+        used.append(portion)
+        if processes.is_main:
+            stability = _look(dataset, used, targets[0], config=config)
+        if config.until_stable and processes.hear(stability is not None and stability.stable_at is not None):
+            break
+    if config.baseline == "untrained":
+        from headimpact.models.loading import untrained_twin
+
+        twin = untrained_twin(loaded, config.seed)
+        targets = _targets(twin, dataset, config=config, prompt=prompt, folder=config.out / "untrained_samples")
+        models.append((twin, targets))
+        for portion in used:
+            fill(twin, portion, targets)
+    return FilledShards(
+        models=tuple(models),
+        dataset=dataset.subset(sample.image_id for portion in used for sample in portion.samples),
+        blocks=sum(len(portion.blocks) for portion in used),
+        stability=stability,
+    )
+
+
+def reduce_all_shards(filled: FilledShards, *, config: ScoreConfig) -> HeadScores:
+    """Reduce all shards of a run.
+
+    Returns:
+        The model's scores, the further ones of the run and the untrained twin's beside them.
+    """
+    found = []
+    for model, targets in filled.models:
+        first, *others = [_reduce_shards(model, filled.dataset, filled.blocks, t, config=config) for t in targets]
+        found.append(dataclasses.replace(first, others={other.score: other for other in others}))
+    scores, *twins = found
+    targets = filled.models[0][1]
+    if sum(target.score in SCORES for target in targets) > 1:
+        _write_agreement(targets, filled.blocks, scores, config=config)
+    return scores.with_baseline(twins[0]) if twins else scores
+
+
+def _write_agreement(targets: Sequence["_Target"], count: int, scores: HeadScores, *, config: ScoreConfig) -> None:
+    """Write how far the run's scores agree; a pure function of the shards, as they are."""
+    score_agreement(
+        {target.score: read_own_scores(target.folder, count) for target in targets if target.score in SCORES},
+        k=default_layer_count(len(scores.architecture.attention_layers)),
+        layer_aggregation=config.layer_aggregation,
+        resamples=config.bootstrap,
+        seed=config.seed,
+    ).write(config.out)
+
+
 def _targets(
     loaded: "LoadedModel", dataset: KeyObjectDataset, *, config: ScoreConfig, prompt: str, folder: Path
 ) -> tuple[_Target, ...]:
@@ -101,6 +149,18 @@ def _targets(
         )
         for name in names
     )
+
+
+def _look(
+    dataset: KeyObjectDataset, used: Sequence[Portion], target: _Target, *, config: ScoreConfig
+) -> Stability | None:
+    """Judge the choice by the pictures of some portions, and say so where the run may stop."""
+    samples = read_shards(target.folder, sum(len(portion.blocks) for portion in used), identity=target.identity)
+    pictures = sum(len(portion.samples) for portion in used)
+    stability = judge_run(samples, dataset, config=config, pictures=pictures)
+    if config.until_stable and stability is not None and stability.looks:
+        _LOG.info("%s", describe_look(stability, stability.looks[-1]))
+    return stability
 
 
 def _fill_shards(
@@ -119,7 +179,7 @@ def _fill_shards(
     batch_size = BatchSize(config.batch_size)
     remaining = sum(map(len, blocks.values()))
     announce_causes(loaded, [target.score for target in targets], pictures=remaining)
-    if remaining > config.shard_size:
+    if remaining > config.shard_size and not config.until_stable:
         first = next(iter(blocks.values()))[: config.batch_size]
         started = time.monotonic()
         _score_block(loaded, first, donors, config=config, prompt=prompt, batch_size=batch_size)  # not kept: a trial
@@ -231,11 +291,6 @@ def own_responses(
         for prediction in predictions
     }
     return [said[sample.image_id] for sample in samples]
-
-
-def split_samples(samples: Sequence[Sample], size: int) -> list[Sequence[Sample]]:
-    """Cut pictures into blocks of one shard each."""
-    return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
 def announce_run(seconds: float, pictures: int, remaining: int, *, device: str) -> None:

@@ -13,6 +13,7 @@ from headimpact.data.sample import Sample
 from headimpact.scoring.aggregation import check_layer_rule
 from headimpact.scoring.agreement import AGREEMENT_FILE, ScoreAgreement
 from headimpact.scoring.head_scores import JSON_FILE, HeadScores
+from headimpact.scoring.stability import STABILITY_FILE, Stability, plan_looks
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import ScoreConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
@@ -21,7 +22,8 @@ from headimpact.workflows.processes import Processes
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
 from headimpact.workflows.score_answer import describe_scores, rank_layers, rank_layers_by_others
 from headimpact.workflows.score_options import check_options, measurement_options
-from headimpact.workflows.score_shards import fill_all_shards, responses_for
+from headimpact.workflows.score_shards import fill_all_shards, reduce_all_shards, responses_for
+from headimpact.workflows.stopping import check_choice, describe_stability
 
 if TYPE_CHECKING:
     from headimpact.models.loading import LoadedModel
@@ -42,7 +44,7 @@ def score_command(config: ScoreConfig) -> None:
     is_finished = processes.is_main and find_run(config, done_file=JSON_FILE)
     if processes.hear(is_finished) and not config.dry_run:
         if processes.is_main:
-            _print_scores(HeadScores.read(config.out), config, note=f"finished already: {config.out}")
+            _print_scores(config, note=f"finished already: {config.out}")
         return
     dataset = read_split(config, split=config.split, seed=config.seed)
     prompt = prompt_for(config, dataset)
@@ -58,30 +60,35 @@ def score_command(config: ScoreConfig) -> None:
         return
     with started_run(config, work=WORK):
         processes.wait()
-        scores = score_folder(loaded, dataset, config=config, prompt=prompt, processes=processes)
-    _print_scores(scores, config)
+        score_folder(loaded, dataset, config=config, prompt=prompt, processes=processes)
+    _print_scores(config)
 
 
 def _print_plan(dataset: KeyObjectDataset, config: ScoreConfig, *, prompt: str) -> None:
     """Say what would be scored."""
     skipped = ", ".join(f"{count} {reason}" for reason, count in dataset.skipped.items()) or "none"
+    looks = [f"looks at: {' '.join(map(str, plan_looks(len(dataset))))} pictures"] if config.until_stable else []
     print_answer(
-        ["dry run, nothing was written", f"pictures: {len(dataset)}, skipped: {skipped}", f"prompt: {prompt}"],
+        ["dry run, nothing was written", f"pictures: {len(dataset)}, skipped: {skipped}", f"prompt: {prompt}", *looks],
         {"pictures": len(dataset), "skipped": dataset.skipped, "prompt": prompt},
         as_json=config.json,
     )
 
 
-def _print_scores(scores: HeadScores, config: ScoreConfig, *, note: str | None = None) -> None:
-    """Say what a run found."""
+def _print_scores(config: ScoreConfig, *, note: str | None = None) -> None:
+    """Say what a run found, from its files."""
+    scores = HeadScores.read(config.out)
     agreement = ScoreAgreement.read(config.out) if (config.out / AGREEMENT_FILE).is_file() else None
+    stability = Stability.read(config.out) if (config.out / STABILITY_FILE).is_file() else None
+    steady = [] if stability is None else describe_stability(stability)
     print_answer(
-        [*([note] if note else []), *describe_scores(scores, agreement), f"scores: {config.out}"],
+        [*([note] if note else []), *describe_scores(scores, agreement), *steady, f"scores: {config.out}"],
         {
             "counts": dict(scores.counts),
             "layers_by_score": rank_layers(scores),
             **({"layers_by": ranked} if (ranked := rank_layers_by_others(scores)) else {}),
             **({} if agreement is None else {"agreement": agreement.to_json()}),
+            **({"stable_at": stability.stable_at} if stability is not None else {}),
             "warnings": list(scores.warnings),
             "out": str(config.out),
         },
@@ -115,15 +122,18 @@ def score_folder(
     from headimpact.models.geometry_check import check_geometry
     from headimpact.workflows.head_measurement import check_on_sample
 
-    check_layer_rule(config.layer_aggregation, heads=loaded.family.architecture(loaded.config).num_heads)
+    architecture = loaded.family.architecture(loaded.config)
+    check_layer_rule(config.layer_aggregation, heads=architecture.num_heads)
+    check_choice(config.k, layers=len(architecture.attention_layers))
     geometry = check_geometry(loaded, dataset[0].load_mask())
     capture = check_on_sample(loaded, dataset[0], dataset[0].captions[0], prompt=prompt)
-    scores, *twins = fill_all_shards(loaded, dataset, config=config, prompt=prompt, processes=processes or Processes())
-    if twins:
-        scores = scores.with_baseline(twins[0])
+    filled = fill_all_shards(loaded, dataset, config=config, prompt=prompt, processes=processes or Processes())
+    scores = reduce_all_shards(filled, config=config)
     scores = scores.with_skipped(dataset.skipped).with_warnings(text_warnings(loaded, dataset))
-    _keep_examples(loaded, dataset.samples[: config.examples], config=config, prompt=prompt)
-    write_split(config.out, dataset, split=config.split)
+    _keep_examples(loaded, filled.dataset.samples[: config.examples], config=config, prompt=prompt)
+    write_split(config.out, filled.dataset, split=config.split)
+    if filled.stability is not None:
+        filled.stability.write(config.out)
     checks = {
         "geometry_self_check": None if geometry is None else dataclasses.asdict(geometry),
         "capture_self_check": dataclasses.asdict(capture),

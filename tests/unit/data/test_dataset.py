@@ -80,6 +80,7 @@ def test_limit_draws_nested_sets(tmp_path):
         assert len(smaller) == min(count, 10)
         assert set(smaller) <= set(larger)
         assert list(larger) == sorted(larger, key=int)
+        assert set(smaller) == set(made.drawn_ids(0)[:count])
     assert made.limit(5, 1).image_ids != made.limit(5, 0).image_ids
 
 

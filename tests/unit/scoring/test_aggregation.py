@@ -6,6 +6,7 @@ from headimpact.scoring.aggregation import (
     aggregate_layers,
     blind_heads,
     check_layer_rule,
+    layer_shares,
     mean_over_pictures,
     nan_mean,
 )
@@ -54,3 +55,22 @@ def test_half_a_picture_counts_half():
     assert not blind_heads(sees).any()
     sees[:3] = 0.5
     assert blind_heads(sees).all()
+
+
+def test_shares_of_pictures_average_to_the_layers_scores():
+    own = np.random.default_rng(0).random((12, 2, 3))
+    assert layer_shares(own, np.ones_like(own)) == pytest.approx(own.mean(axis=2))
+    own[3, 0, 1] = np.nan
+    sees = np.where(np.isnan(own), 0.0, 1.0)
+    shares = layer_shares(own, sees)
+    assert shares.mean(axis=0) == pytest.approx(aggregate_layers(mean_over_pictures(own, sees)))
+    # the head that saw nothing of picture 3 counts there with its mean over the other eleven
+    assert shares[3, 0] == pytest.approx((own[3, 0, 0] + np.nanmean(own[:, 0, 1]) + own[3, 0, 2]) / 3)
+
+
+def test_shares_of_a_layer_that_sees_no_picture_are_nan():
+    own = np.full((4, 2, 2), 0.5)
+    own[:, 1] = np.nan
+    shares = layer_shares(own, np.where(np.isnan(own), 0.0, 1.0))
+    assert shares[:, 0] == pytest.approx([0.5] * 4)
+    assert np.isnan(shares[:, 1]).all()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import headimpact
 from headimpact.report import wording
-from headimpact.report.page import FactTable, Page, ScorePart, Verdict
+from headimpact.report.page import FactTable, Page, ScorePart, SensitivityPart, Verdict
 from headimpact.report.run_files import RunFiles
 from headimpact.report.sections import scores as score_section
 from headimpact.report.sections.choices import choices, chosen_layers
@@ -19,8 +19,10 @@ from headimpact.report.sections.facts import (
 )
 from headimpact.report.sections.knockout import knockout_part, knockout_verdict
 from headimpact.report.sections.quotes import quotes
+from headimpact.report.sections.sensitivity import sensitivity_part
 from headimpact.report.sections.several_scores import several_scores
 from headimpact.report.sections.sinks import sink_part
+from headimpact.report.sections.stability import stability_part
 from headimpact.report.sections.verdict import comparison_verdict, other_verdict, score_verdict
 from headimpact.scoring.head_scores import HeadScores
 
@@ -57,6 +59,7 @@ def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
             for i, (run, scores) in enumerate(scored)
         ),
         knockouts=tuple(knockout_part(table, run="" if len(silenced) == 1 else name) for name, table in silenced),
+        sensitivities=_sensitivities(runs),
         comparisons=tuple(comparison_part(table, run="" if len(compared) == 1 else name) for name, table in compared),
         evaluation_table=None if compared else evaluation_table(runs),
         quotes=quotes(runs),
@@ -84,7 +87,15 @@ def _score_part(run: RunFiles, scores: HeadScores, runs: Sequence[RunFiles], *, 
         sinks=sink_part(scores),
         example_intro=example_intro(run.examples),
         examples=example_views(run.examples, scores.values[scores.score], prefix=prefix),
+        stability=stability_part(run.stability),
     )
+
+
+def _sensitivities(runs: Sequence[RunFiles]) -> tuple[SensitivityPart, ...]:
+    """Describe how far options move rankings, wherever that was measured."""
+    alone = sum(run.sensitivity is not None for run in runs) == 1
+    parts = (sensitivity_part(run.sensitivity, run="" if alone else run.name) for run in runs)
+    return tuple(part for part in parts if part is not None)
 
 
 def _verdicts(runs: Sequence[RunFiles]) -> tuple[Verdict, ...]:
@@ -107,6 +118,7 @@ def _stages(runs: Sequence[RunFiles]) -> list[str]:
         "selections": any(run.selection is not None for run in runs),
         "tuned runs": any(run.tuning is not None for run in runs),
         "evaluated runs": any(run.metrics is not None for run in runs),
+        "a comparison of options": any(run.sensitivity is not None for run in runs),
     }
     return [name for name, there in kinds.items() if there]
 
