@@ -4,7 +4,8 @@ import shutil
 import pytest
 
 from headimpact.core.errors import DataFormatError, UnknownNameError
-from headimpact.evaluation.evaluate import coco_named, evaluate_predictions, read_coco_results
+from headimpact.evaluation.coco_results import read_coco_results
+from headimpact.evaluation.evaluate import coco_named, evaluate_predictions
 from tests.unit.evaluation.makers import golden, prediction, random_predictions
 
 TOKENIZER_TOLERANCE = 1e-4
