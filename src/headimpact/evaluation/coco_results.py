@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from headimpact.core.errors import DataFormatError
+from headimpact.data.folder_files import resolve_inside
 from headimpact.evaluation.evaluate import check_predictions
 from headimpact.evaluation.results import Prediction
 
@@ -44,6 +45,29 @@ def read_coco_results(results: Path, references: Path, *, instances: Path | None
     )
     check_predictions(predictions, where=str(results))
     return predictions
+
+
+def read_picture_files(references: Path, images: Path) -> dict[str, Path]:
+    """Find the pictures that a captions file lists.
+
+    Args:
+        references: COCO captions file with `images`.
+        images: Folder of the pictures.
+
+    Returns:
+        Picture id to its file, which may be missing.
+
+    Raises:
+        DataFormatError: If the file lists no pictures, or a name leaves the folder.
+    """
+    root = images.resolve()
+    try:
+        listed = {str(one["id"]): one["file_name"] for one in _read(references)["images"]}
+    except (KeyError, TypeError) as error:
+        raise DataFormatError(
+            f"No list of pictures in {references}: {error!r}. Expected 'images' with id and file_name."
+        ) from error
+    return {image_id: resolve_inside(root, root, name) for image_id, name in listed.items()}
 
 
 def _read(path: Path) -> Any:

@@ -9,6 +9,7 @@ from headimpact.comparison.table import ComparisonTable
 from headimpact.core import provenance
 from headimpact.core.artifacts import read_json
 from headimpact.core.errors import DataFormatError
+from headimpact.evaluation import forgetting
 from headimpact.evaluation.results import METRICS_FILE, METRICS_SCHEMA, PREDICTIONS_FILE, Prediction, read_predictions
 from headimpact.report.examples import ExamplePicture, read_examples
 from headimpact.scoring.head_scores import HeadScores
@@ -38,6 +39,7 @@ class RunFiles:
         tuning: `tuning.json` of `tune`.
         metrics: `metrics.json` of `evaluate`.
         predictions: `predictions.jsonl` of `evaluate`.
+        forgetting: `forgetting.json` of `evaluate --forgetting`.
         comparison: `comparison.json` of `compare`.
         provenance: `provenance.json`: versions, commit, device.
     """
@@ -49,6 +51,7 @@ class RunFiles:
     tuning: dict[str, Any] | None = None
     metrics: dict[str, Any] | None = None
     predictions: tuple[Prediction, ...] = ()
+    forgetting: dict[str, Any] = dataclasses.field(default_factory=dict)
     comparison: ComparisonTable | None = None
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -124,6 +127,7 @@ def _read_run(folder: Path) -> RunFiles:
         tuning=_read_fields(folder / TUNING_FILE, TUNING_SCHEMA, TUNING_FIELDS) if has(TUNING_FILE) else None,
         metrics=_read_fields(folder / METRICS_FILE, METRICS_SCHEMA, METRICS_FIELDS) if has(METRICS_FILE) else None,
         predictions=read_predictions(folder / PREDICTIONS_FILE) if has(METRICS_FILE) and has(PREDICTIONS_FILE) else (),
+        forgetting=read_json(folder / forgetting.FILE, schema=forgetting.SCHEMA) if has(forgetting.FILE) else {},
         comparison=ComparisonTable.read(folder) if has(COMPARISON_FILE) else None,
         provenance=read_json(folder / provenance.FILE, schema=provenance.SCHEMA) if has(provenance.FILE) else {},
     )

@@ -84,6 +84,8 @@ def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool) -> 
             mask_file(unturn_mask(sample.load_mask(), sample.orientation), sample)
         )
     line.update({"split": sample.split, "prompt": sample.prompt, "licence": sample.licence})
+    if sample.categories is not None:
+        line["categories"] = list(sample.categories)
     if sample.caption_origin is not None:
         line["caption_origin"] = sample.caption_origin.as_record()
     return line

@@ -18,6 +18,7 @@ from headimpact.report.sections.facts import (
     tuning_table,
 )
 from headimpact.report.sections.quotes import quotes
+from headimpact.report.sections.tuning_effect import effect_tables
 from headimpact.report.sections.verdict import comparison_verdict, other_verdict, score_verdict
 from headimpact.scoring.head_scores import HeadScores
 
@@ -55,6 +56,7 @@ def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
         quotes=quotes(runs),
         facts=_facts(runs),
         run_tables=tuple(table for table in tables if table is not None),
+        tuning_effects=effect_tables(runs),
     )
 
 
@@ -135,4 +137,7 @@ def _facts(runs: Sequence[RunFiles]) -> tuple[FactTable, ...]:
     evaluated = next((run.metrics for run in runs if run.metrics is not None), None)
     if evaluated is not None and not any(run.comparison is not None for run in runs):
         tables.append(named_facts("What was evaluated", evaluated["identity"]))
+    tables += [
+        named_facts(f"What tuning cost on plain text ({run.name})", run.forgetting) for run in runs if run.forgetting
+    ]
     return tuple(table for table in tables if table.rows)

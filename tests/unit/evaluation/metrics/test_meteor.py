@@ -15,7 +15,7 @@ from tests.unit.evaluation.makers import golden, prediction, random_predictions
 METRIC = meteor.METRIC
 ODD = {
     "perfect": ("a dog runs", ["a cat", "a dog runs"]),
-    "stem": ("dogs", ["dog"]),
+    "stem": ("a dog running", ["a dog runs"]),
     "disjoint": ("x y z", ["a dog runs"]),
     "two pieces": ("runs a dog", ["a dog runs"]),
     "empty": ("", ["a dog"]),
@@ -67,8 +67,8 @@ def test_the_best_and_the_worst(counted):
 def test_by_hand(counted):
     # "runs a dog" for "a dog runs": all words match, in two pieces of 3 words: 1 - 0.6 (2/3)^0.2
     assert value(counted[3]["two pieces"]) == pytest.approx(1 - 0.6 * (2 / 3) ** 0.2)
-    # a match by stem counts 0.6 on both sides; one piece of one word, so no penalty
-    assert value(counted[3]["stem"]) == pytest.approx(0.6)
+    # "a" counts 0.25, "dog" 0.75, the stem of "running" 0.6 of 0.75, all of 1.75; in one piece, so no penalty
+    assert value(counted[3]["stem"]) == pytest.approx((0.25 + 0.75 + 0.6 * 0.75) / 1.75)
 
 
 def test_a_weighted_value_is_the_value_of_the_multiset(counted):
