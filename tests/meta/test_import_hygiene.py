@@ -33,6 +33,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
         ["list", "strategies"],
         ["list", "exports"],
         ["list", "tasks"],
+        ["list", "metrics"],
     ],
     ids=" ".join,
 )
@@ -69,6 +70,17 @@ def test_help_and_lists_need_no_model_library(words):
 def test_a_module_imports_without_model_libraries(module):
     done = run(f"import {module}")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_result_file_is_measured_without_model_libraries(tmp_path):
+    (tmp_path / "r.json").write_text('[{"image_id": 1, "caption": "A dog."}]')
+    (tmp_path / "c.json").write_text('{"annotations": [{"image_id": 1, "caption": "A dog."}]}')
+    words = ["evaluate", "--predictions", str(tmp_path / "r.json"), "--references", str(tmp_path / "c.json")]
+    words += ["--metrics", "bleu_1", "chair_s", "--instances", str(tmp_path / "i.json")]
+    (tmp_path / "i.json").write_text('{"images": [{"id": 1}], "categories": [], "annotations": []}')
+    done = run(f"from headimpact.cli.main import main\nraise SystemExit(main({words!r}))")
+    assert done.returncode == 0, done.stderr
+    assert "BLEU-1: 1.0000" in done.stdout
 
 
 def test_the_blocker_blocks():

@@ -24,6 +24,7 @@ from headimpact.workflows import (
     dataset_configs,
     export_configs,
     knockout_configs,
+    measure_configs,
     picture_configs,
     sensitivity_configs,
 )
@@ -52,6 +53,10 @@ COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
     ("select",): (configs.SelectConfig, "headimpact.workflows.selection:select_command"),
     ("tune",): (configs.TuneConfig, "headimpact.workflows.tuning:tune_command"),
     ("evaluate",): (configs.EvaluateConfig, "headimpact.workflows.evaluation:evaluate_command"),
+    ("evaluate", "--predictions"): (
+        measure_configs.MeasureConfig,
+        "headimpact.workflows.result_files:measure_command",
+    ),
     ("compare",): (configs.CompareConfig, "headimpact.workflows.comparison:compare_command"),
     ("report",): (configs.ReportConfig, "headimpact.workflows.report:report_command"),
     ("export",): (
@@ -60,7 +65,10 @@ COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
     ),
     ("list",): (configs.ListConfig, "headimpact.workflows.listing:list_command"),
 }
-"""Words of a command to its config and, by name so that `--help` imports no model library, its workflow."""
+"""Words of a command to its config and, by name so that `--help` imports no model library, its workflow.
+
+A flag as the last word makes a form of the command in front of it, chosen where that flag is on the line.
+"""
 
 OUT_OF_MEMORY = (
     "error: out of memory. Use a smaller --batch-size and another --out; --resume goes on with the old size only."
@@ -130,8 +138,8 @@ def split_command(words: Sequence[str]) -> tuple[tuple[str, ...] | None, list[st
         return None, []
     for length in (3, 2, 1):
         head = tuple(words[:length])
-        if head in COMMANDS:
-            return head, list(words[length:])
+        if head in COMMANDS and not head[-1].startswith("-"):
+            return _form(head, words[length:]), list(words[length:])
     given = []
     for word in words:
         if word.startswith("-"):
@@ -145,9 +153,15 @@ def split_command(words: Sequence[str]) -> tuple[tuple[str, ...] | None, list[st
     raise OptionError(unknown_name_message("command", name, [" ".join(c) for c in COMMANDS]))
 
 
+def _form(command: tuple[str, ...], words: Sequence[str]) -> tuple[str, ...]:
+    """Give the form of a command that a flag on the line chooses, or the command itself."""
+    flags = {word.partition("=")[0] for word in words}
+    return next((form for form in COMMANDS if form[:-1] == command and form[-1] in flags), command)
+
+
 def overview(commands: Sequence[tuple[str, ...]]) -> str:
     """List commands with the first line of their help."""
-    lines = [f"  {' '.join(c):<22} {_summary(COMMANDS[c][0])}" for c in commands]
+    lines = [f"  {' '.join(c):<23} {_summary(COMMANDS[c][0])}" for c in commands]
     return "\n".join(
         [
             "usage: headimpact COMMAND [options]",

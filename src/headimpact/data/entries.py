@@ -88,6 +88,7 @@ class PictureEntry:
         licence: Licence, if known.
         claimed_hw: Size that the list gives, if it must.
         caption_origin: How a model made the captions; None where it did not.
+        categories: Categories of everything annotated; None where the list holds the key objects alone.
     """
 
     image_id: str
@@ -102,6 +103,7 @@ class PictureEntry:
     licence: str | None = None
     claimed_hw: SizeHW | None = None
     caption_origin: CaptionOrigin | None = None
+    categories: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,6 +143,7 @@ def _sample_or_skip(
         licence=entry.licence,
         orientation=facts.orientation,
         caption_origin=entry.caption_origin,
+        categories=entry.categories,
     )
 
 

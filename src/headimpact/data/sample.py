@@ -8,6 +8,7 @@ from PIL import Image
 
 from headimpact.core.errors import DataFormatError
 from headimpact.core.shapes import ObjectMask
+from headimpact.data.closed_questions import ClosedQuestion
 from headimpact.data.masks import MaskSource, unite_masks
 from headimpact.data.origins import CaptionOrigin, MaskOrigin
 from headimpact.data.pictures import load_upright_rgb, turn_mask, upright_size
@@ -58,6 +59,8 @@ class Sample:
         licence: Licence of the picture, or None.
         orientation: EXIF orientation of the picture file, 1 to 8.
         caption_origin: How a model made the captions; None where it did not.
+        categories: Categories of all annotated objects; None where the folder lists the key objects alone.
+        questions: Closed questions about it; empty until they are read (`formats.questions`).
     """
 
     image_id: str
@@ -71,6 +74,8 @@ class Sample:
     licence: str | None = None
     orientation: int = 1
     caption_origin: CaptionOrigin | None = None
+    categories: tuple[str, ...] | None = None
+    questions: tuple[ClosedQuestion, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the sample says something and its masks fit.

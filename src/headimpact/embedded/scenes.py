@@ -5,7 +5,8 @@ In: a task, numbers of pictures, a seed. Out: a folder that goes through the sam
 - ``images/<split>_<index>.png``
 - ``instances.json``: COCO instances of all objects with uncompressed RLE masks (runs in column-major
   order, as pycocotools reads them) of the visible pixels; ``images[].split`` and
-  ``annotations[].is_key_object`` are added, ``info.prompt`` is the task's prompt
+  ``annotations[].is_key_object`` are added, ``info.prompt`` is the task's prompt, ``info.answer_template`` that of
+  the questions
 - ``captions.json``: COCO captions, one reference a picture
 - ``questions.json`` and ``answers.json``: VQA v2 open-ended questions and their annotations
 """
@@ -122,6 +123,7 @@ class _Tables:
             "task": task,
             "seed": seed,
             "prompt": prompt,
+            "answer_template": "bare",
         }
         self._images: list[dict[str, Any]] = []
         self._objects: list[dict[str, Any]] = []

@@ -1,57 +1,104 @@
 """Predictions and references to metrics.
 
-In: predictions with references, from a model or from anybody's COCO result file. Out: `CaptionMetrics`.
+In: predictions with references, from a model or from anybody's COCO result file (`coco_results.py`). Out:
+`CaptionMetrics`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from headimpact.core.errors import DataFormatError
-from headimpact.evaluation.metrics import COCO_NAMES, METRICS
-from headimpact.evaluation.metrics.metric import Metric, TokenizedPredictions, metric_value
-from headimpact.evaluation.results import CaptionMetrics, Prediction, check_unique
+from headimpact.evaluation.metrics import ANSWER_METRICS, CAPTION_METRICS, COCO_NAMES, METRICS
+from headimpact.evaluation.metrics.metric import (
+    Metric,
+    MetricResources,
+    NeedsModel,
+    Parts,
+    TokenizedPredictions,
+    metric_value,
+)
+from headimpact.evaluation.results import CaptionMetrics, Prediction, check_unique, picture_ids
 from headimpact.evaluation.tokenizers import TOKENIZERS, Tokenizer
 
 
 def evaluate_predictions(
-    predictions: Sequence[Prediction], *, metrics: Sequence[str] = (), tokenizer: str = "python"
+    predictions: Sequence[Prediction],
+    *,
+    metrics: Sequence[str] = (),
+    tokenizer: str = "python",
+    resources: MetricResources | None = None,
+    must_give: bool = True,
 ) -> CaptionMetrics:
     """Measure predictions against their references.
 
     Args:
-        predictions: One per picture.
-        metrics: Names in the table of metrics; every one that the predictions can give if left empty.
-        tokenizer: Name in the table of tokenizers; matters for BLEU, ROUGE-L and CIDEr-D only.
+        predictions: One per picture, or one per question about a picture.
+        metrics: Names in the table of metrics; if left empty those of `default_metrics` that can be had.
+        tokenizer: Name in the table of tokenizers; matters for BLEU, METEOR, ROUGE-L, CIDEr-D and SPICE only.
+        resources: Checkpoints and pictures for the metrics that need them.
+        must_give: Refuse a metric of `metrics` that cannot be had, instead of leaving it out with the reason.
 
     Returns:
-        Values, and the parts of every picture in the order of the predictions.
+        Values, and the parts of every picture in the order in which the predictions first name it.
 
     Raises:
         UnknownNameError: If a metric or the tokenizer is in no table.
-        DataFormatError: If there is no prediction, a picture comes twice or has no reference, or if a metric
-            asked for by name cannot be given.
+        DataFormatError: If there is no prediction, a picture or question comes twice or has no reference, or if a
+            metric that must be given cannot be.
         MissingExtraError: If the tokenizer needs Java and there is none.
+        HeadImpactError: If a checkpoint cannot be loaded, or Java fails.
     """
-    chosen: dict[str, Metric] = {name: METRICS.load(name) for name in (metrics or METRICS)}
+    chosen = load_metrics(metrics or default_metrics(predictions), resources)
     tokenize: Tokenizer = TOKENIZERS.load(tokenizer)
-    _check(predictions)
+    check_predictions(predictions)
     left_out = {name: reason for name, metric in chosen.items() if (reason := metric.missing(predictions))}
-    if left_out and metrics:
+    if left_out and metrics and must_give:
         name, reason = next(iter(left_out.items()))
-        raise DataFormatError(
-            f"Metric {name!r} cannot be computed: {reason}. Leave it out, or give data that has what it needs."
-        )
+        raise DataFormatError(f"Metric {name!r} cannot be computed: {reason}. Leave it out, or give what it needs.")
     tokenized = tokenize_predictions(predictions, tokenize)
+    ids = picture_ids(predictions)
     parts: dict[str, np.ndarray] = {
-        name: metric.parts(tokenized) for name, metric in chosen.items() if name not in left_out
+        name: _add_up(metric.parts(tokenized), predictions, ids)
+        for name, metric in chosen.items()
+        if name not in left_out
     }
     values = {name: metric_value(chosen[name], rows) for name, rows in parts.items()}
-    ids = tuple(prediction.image_id for prediction in predictions)
     return CaptionMetrics(values=values, parts=parts, image_ids=ids, tokenizer=tokenizer, left_out=left_out)
+
+
+def default_metrics(predictions: Sequence[Prediction]) -> tuple[str, ...]:
+    """Give the metrics of answers where questions were asked, else those of captions."""
+    return ANSWER_METRICS if any(one.question_id is not None for one in predictions) else CAPTION_METRICS
+
+
+def load_metrics(names: Sequence[str], resources: MetricResources | None = None) -> dict[str, Metric]:
+    """Load metrics by name and give what they need to those that need a model.
+
+    Args:
+        names: Names in the table of metrics.
+        resources: Checkpoints and pictures.
+
+    Raises:
+        UnknownNameError: If a name is not in the table.
+    """
+    loaded: dict[str, Metric] = {name: METRICS.load(name) for name in names}
+    if resources is None:
+        return loaded
+    return {
+        name: metric.equipped(resources) if isinstance(metric, NeedsModel) else metric
+        for name, metric in loaded.items()
+    }
+
+
+def _add_up(rows: Parts, predictions: Sequence[Prediction], ids: Sequence[str]) -> Parts:
+    """Add up the parts of each picture's responses."""
+    if len(ids) == len(predictions):
+        return rows
+    places = {image_id: place for place, image_id in enumerate(ids)}
+    sums = np.zeros((len(ids), rows.shape[1]))
+    np.add.at(sums, [places[one.image_id] for one in predictions], rows)
+    return sums
 
 
 def tokenize_predictions(predictions: Sequence[Prediction], tokenize: Tokenizer) -> TokenizedPredictions:
@@ -75,41 +122,15 @@ def coco_named(values: Mapping[str, float]) -> dict[str, float]:
     return {COCO_NAMES.get(name, name): value for name, value in values.items()}
 
 
-def read_coco_results(results: Path, references: Path) -> tuple[Prediction, ...]:
-    """Read anybody's COCO result file and the captions it is measured against.
-
-    Args:
-        results: JSON list of `{"image_id", "caption"}`, one per picture.
-        references: COCO captions file: `annotations` with `image_id` and `caption`.
-
-    Returns:
-        One prediction per entry of the results, in their order. Pictures of the references that have no
-        result are not measured, as in pycocoevalcap's example.
-
-    Raises:
-        DataFormatError: If a file is missing, is not JSON or lacks a field, or if a picture comes twice or
-            has no reference.
-    """
-    answers = _entries(_read(results), results)
-    captions = _read(references)
-    if not isinstance(captions, dict) or "annotations" not in captions:
-        raise DataFormatError(f"Not a COCO captions file: {references}. Expected an object with 'annotations'.")
-    by_image: dict[str, list[str]] = {}
-    for image_id, caption in _entries(captions["annotations"], references):
-        by_image.setdefault(image_id, []).append(caption)
-    predictions = tuple(
-        Prediction(image_id=image_id, prediction=caption, references=tuple(by_image.get(image_id, ())))
-        for image_id, caption in answers
-    )
-    _check(predictions, where=str(results))
-    return predictions
-
-
-def _check(predictions: Sequence[Prediction], where: str = "the predictions") -> None:
+def check_predictions(predictions: Sequence[Prediction], where: str = "the predictions") -> None:
     """Refuse what cannot be measured.
 
+    Args:
+        predictions: The predictions.
+        where: What they are, for the message.
+
     Raises:
-        DataFormatError: If there is nothing to measure, or a picture comes twice or has no reference.
+        DataFormatError: If there is nothing to measure, or a picture or question comes twice or has no reference.
     """
     if not predictions:
         raise DataFormatError(f"Nothing to measure: {where} hold no prediction. Expected at least one.")
@@ -120,35 +141,3 @@ def _check(predictions: Sequence[Prediction], where: str = "the predictions") ->
             f"No reference for {len(bare)} of {len(predictions)} pictures in {where}, the first is {bare[0]!r}. "
             "Give references for them, or leave them out."
         )
-
-
-def _read(path: Path) -> Any:
-    """Read a JSON file of others.
-
-    Raises:
-        DataFormatError: If it is missing or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataFormatError(f"File not found: {path}. Expected a COCO JSON file.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataFormatError(f"Cannot read {path} as JSON: {error}. Expected a COCO JSON file.") from error
-
-
-def _entries(content: Any, path: Path) -> list[tuple[str, str]]:
-    """Take (image_id, caption) from a list of objects.
-
-    Raises:
-        DataFormatError: If it is no list, or an entry lacks a field.
-    """
-    if not isinstance(content, list):
-        raise DataFormatError(f"Not a list of captions: {path}. Expected [{{'image_id': …, 'caption': …}}, …].")
-    found = []
-    for place, entry in enumerate(content):
-        if not isinstance(entry, dict) or "image_id" not in entry or not isinstance(entry.get("caption"), str):
-            raise DataFormatError(
-                f"Not a caption: {path}, entry {place}: {entry!r:.80}. Expected an object with image_id and caption."
-            )
-        found.append((str(entry["image_id"]), entry["caption"]))
-    return found

@@ -50,7 +50,7 @@ def generate_responses(
         if indices is None or index in indices:
             inputs = _encode_block(loaded, block) if prompts is None else prompts.inputs(index)
             texts = respond(loaded, inputs, options)
-            yield index, tuple(_prediction(request, text) for request, text in zip(block, texts, strict=True))
+            yield index, tuple(request.answered(text) for request, text in zip(block, texts, strict=True))
 
 
 class EncodedPrompts:
@@ -123,8 +123,3 @@ def _evaluating(model: Any) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def _prediction(request: ResponseRequest, text: str) -> Prediction:
-    """Put a response beside what it is measured against."""
-    return Prediction(image_id=request.image_id, prediction=text, references=request.references, names=request.names)

@@ -73,8 +73,8 @@ class PredictionParts:
             DataFormatError: If the predictions are not those of the block.
             RunFailedError: If the file system refuses.
         """
-        expected = [request.image_id for request in self._blocks[index]]
-        found = [prediction.image_id for prediction in predictions]
+        expected = [request.key for request in self._blocks[index]]
+        found = [prediction.key for prediction in predictions]
         if found != expected:
             raise DataFormatError(
                 f"Block {index} got predictions for {found[:3]}… ({len(found)}); expected {expected[:3]}… "
@@ -101,7 +101,7 @@ class PredictionParts:
             write_predictions(target, [prediction for part in parts for prediction in part])
         shutil.rmtree(self._folder / _FOLDER, ignore_errors=True)
         predictions = read_predictions(target)
-        if [p.image_id for p in predictions] != [request.image_id for block in self._blocks for request in block]:
+        if [p.key for p in predictions] != [request.key for block in self._blocks for request in block]:
             raise DataFormatError(
                 f"{target} holds predictions for other pictures than asked for. "
                 "Choose another --out, or pass --overwrite."
@@ -143,5 +143,13 @@ def _texts(blocks: Sequence[Sequence[ResponseRequest]]) -> list[str]:
         text
         for block in blocks
         for request in block
-        for text in (request.image_id, request.prompt, *request.references, "", *request.names, "")
+        for text in (
+            *request.key,
+            request.prompt,
+            *request.references,
+            "",
+            *request.names,
+            "",
+            *(request.objects or ()),
+        )
     ]

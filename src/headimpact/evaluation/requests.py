@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from PIL import Image
 
 from headimpact.core.errors import DataFormatError, OptionError
+from headimpact.evaluation.results import Prediction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,11 +15,15 @@ class ResponseRequest:
     """One picture with a prompt, and what the response will be measured against.
 
     Attributes:
-        image_id: Name of the picture, as in the data set; one request a picture.
+        image_id: Name of the picture, as in the data set; one request a picture, or one a question about it.
         load_image: Gives the picture as RGB; called when its block is generated.
         prompt: What is asked, without chat template and image token.
         references: What people said, at least one.
         names: Words that count as naming a key object; empty where none are known.
+        objects: Categories of all objects in the picture; None where they are not known.
+        question_id: The question, where the prompt asks one of the data set.
+        question: Its text.
+        read_answer: Takes the answer out of what the model says; everything is the answer if left out.
     """
 
     image_id: str
@@ -26,10 +31,31 @@ class ResponseRequest:
     prompt: str
     references: tuple[str, ...]
     names: tuple[str, ...] = ()
+    objects: tuple[str, ...] | None = None
+    question_id: str | None = None
+    question: str | None = None
+    read_answer: Callable[[str], str] = str.strip
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What must be asked only once: picture and question."""
+        return self.image_id, self.question_id or ""
+
+    def answered(self, text: str) -> Prediction:
+        """Put what the model said beside what it is measured against."""
+        return Prediction(
+            image_id=self.image_id,
+            prediction=self.read_answer(text),
+            references=self.references,
+            names=self.names,
+            objects=self.objects,
+            question_id=self.question_id,
+            question=self.question,
+        )
 
 
 def split_blocks(requests: Sequence[ResponseRequest], *, block_size: int) -> tuple[tuple[ResponseRequest, ...], ...]:
-    """Sort requests by picture and cut them into blocks, one block a batch.
+    """Sort requests by picture and question and cut them into blocks, one block a batch.
 
     What is padded together depends on nothing but the pictures and the block size, so a run that was stopped
     and resumed generates from the same batches as one that was not.
@@ -43,17 +69,18 @@ def split_blocks(requests: Sequence[ResponseRequest], *, block_size: int) -> tup
 
     Raises:
         OptionError: If `block_size` is below 1.
-        DataFormatError: If there is no request, a picture comes twice, or one has no reference.
+        DataFormatError: If there is no request, a picture or question comes twice, or one has no reference.
     """
     if block_size < 1:
         raise OptionError(f"Cannot cut requests into blocks of {block_size}; expected at least 1. Set --batch-size.")
     if not requests:
         raise DataFormatError("Nothing to generate: got no picture; expected at least one. Check --split and --limit.")
-    ordered = sorted(requests, key=lambda request: request.image_id)
+    ordered = sorted(requests, key=lambda request: request.key)
     for before, after in itertools.pairwise(ordered):
-        if before.image_id == after.image_id:
+        if before.key == after.key:
+            asked = "" if after.question_id is None else f" with question {after.question_id!r}"
             raise DataFormatError(
-                f"Picture {after.image_id!r} is asked about twice; expected once. Remove one of them."
+                f"Picture {after.image_id!r} is asked about twice{asked}; expected once. Remove one of them."
             )
     bare = [request.image_id for request in ordered if not request.references]
     if bare:

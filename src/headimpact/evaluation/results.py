@@ -22,24 +22,38 @@ USES = ("scored", "tuned", "tested")
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """One picture's response beside what it is measured against.
+    """One response beside what it is measured against: one a picture, or one a question about a picture.
 
     Attributes:
         image_id: The picture.
-        prediction: What the model said.
-        references: What people said, at least one.
+        prediction: What the model said; of an answer what is left when the words of its template are taken off.
+        references: What people said, at least one; the answers of people where a question is answered.
         names: Words that count as naming a key object; empty where none are known.
+        objects: Categories of all objects in the picture; None where they are not known.
+        question_id: The question; None where none was asked.
+        question: Its text.
     """
 
     image_id: str
     prediction: str
     references: tuple[str, ...]
     names: tuple[str, ...] = ()
+    objects: tuple[str, ...] | None = None
+    question_id: str | None = None
+    question: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What must be there only once: picture and question."""
+        return self.image_id, self.question_id or ""
 
 
 @dataclasses.dataclass(frozen=True)
 class CaptionMetrics:
     """Metrics of one set of predictions, with the per-picture parts they are made of.
+
+    Several answers about a picture are added up in its row, so that pictures, not questions, are resampled.
+
 
     Attributes:
         values: Metric name to its value over all pictures.
@@ -63,7 +77,13 @@ class CaptionMetrics:
 
 def prediction_line(prediction: Prediction) -> str:
     """Write one prediction as one line of JSON, the same bytes for the same values."""
-    return json.dumps(dataclasses.asdict(prediction), ensure_ascii=False) + "\n"
+    fields = {name: value for name, value in dataclasses.asdict(prediction).items() if value is not None}
+    return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def picture_ids(predictions: Iterable[Prediction]) -> tuple[str, ...]:
+    """List the pictures of some predictions, each once, in order of appearance."""
+    return tuple(dict.fromkeys(prediction.image_id for prediction in predictions))
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
@@ -99,19 +119,20 @@ def read_predictions(path: Path) -> tuple[Prediction, ...]:
 
 
 def check_unique(predictions: Sequence[Prediction], where: str) -> None:
-    """Refuse a picture that comes twice.
+    """Refuse a picture, or a question about it, that comes twice.
 
     Raises:
-        DataFormatError: If two predictions have the same `image_id`.
+        DataFormatError: If two predictions have the same `image_id` and `question_id`.
     """
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for prediction in predictions:
-        if prediction.image_id in seen:
+        if prediction.key in seen:
+            asked = "" if prediction.question_id is None else f" with question {prediction.question_id!r}"
             raise DataFormatError(
-                f"Picture {prediction.image_id!r} comes twice in {where}; expected one prediction a picture. "
-                "Remove one of them."
+                f"Picture {prediction.image_id!r}{asked} comes twice in {where}; expected one prediction a "
+                f"{'question' if asked else 'picture'}. Remove one of them."
             )
-        seen.add(prediction.image_id)
+        seen.add(prediction.key)
 
 
 def write_metrics(
@@ -140,7 +161,7 @@ def write_metrics(
         RunFailedError: If the file system refuses.
     """
     predictions = read_predictions(folder / PREDICTIONS_FILE)
-    if tuple(prediction.image_id for prediction in predictions) != metrics.image_ids:
+    if picture_ids(predictions) != metrics.image_ids:
         raise DataFormatError(
             f"{folder / PREDICTIONS_FILE} holds {len(predictions)} pictures, the metrics are of {metrics.n} others. "
             "Measure the predictions of this folder."
@@ -152,11 +173,12 @@ def write_metrics(
         "metrics": dict(metrics.values),
         "left_out": dict(metrics.left_out),
         "n": metrics.n,
+        "responses": len(predictions),
         "identity": {
             **identity,
             "tokenizer": metrics.tokenizer,
             "image_ids_hash": hash_texts(metrics.image_ids),
-            "references_hash": hash_texts(text for p in predictions for text in (*p.references, "", *p.names, "")),
+            "references_hash": hash_texts(text for p in predictions for text in _measured_against(p)),
         },
         "arm": dict(arm),
         "used_image_hashes": {use: sorted(set(used_image_hashes.get(use, ()))) for use in USES},
@@ -191,6 +213,13 @@ def read_metrics(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return content, parts
 
 
+def _measured_against(prediction: Prediction) -> tuple[str, ...]:
+    """List the texts that decide what a response is worth."""
+    objects = () if prediction.objects is None else (*prediction.objects, "")
+    asked = () if prediction.question_id is None else (prediction.question_id, prediction.question or "", "")
+    return (*prediction.references, "", *prediction.names, "", *objects, *asked)
+
+
 def _parse_line(line: str, where: str) -> Prediction:
     """Turn one line into a prediction.
 
@@ -208,15 +237,13 @@ def _parse_line(line: str, where: str) -> Prediction:
             f"Not a prediction: {where} lacks {', '.join(missing)}. "
             "Expected an object with image_id, prediction and references."
         )
-    lists = (fields["references"], fields.get("names", []))
-    texts = [
-        fields["image_id"],
-        fields["prediction"],
-        *(text for one in lists if isinstance(one, list) for text in one),
-    ]
+    lists = [fields[name] for name in ("references", "names", "objects") if name in fields]
+    single = [fields[name] for name in ("image_id", "prediction", "question_id", "question") if name in fields]
+    texts = [*single, *(text for one in lists if isinstance(one, list) for text in one)]
     if not all(isinstance(one, list) for one in lists) or not all(isinstance(text, str) for text in texts):
         raise DataFormatError(
-            f"Not a prediction: {where}: image_id and prediction must be text, references and names lists of text."
+            f"Not a prediction: {where}: image_id, prediction, question_id and question must be text, references, "
+            "names and objects lists of text."
         )
     if not fields["references"]:
         raise DataFormatError(f"No reference for picture {fields['image_id']!r}: {where}. Expected at least one.")
@@ -225,4 +252,7 @@ def _parse_line(line: str, where: str) -> Prediction:
         prediction=fields["prediction"],
         references=tuple(fields["references"]),
         names=tuple(fields.get("names", ())),
+        objects=tuple(fields["objects"]) if "objects" in fields else None,
+        question_id=fields.get("question_id"),
+        question=fields.get("question"),
     )

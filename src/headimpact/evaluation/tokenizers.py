@@ -4,11 +4,7 @@ In: captions as text. Out: lower-case tokens without punctuation, joined by sing
 scorers of pycocoevalcap expect them. Both drop the punctuation that pycocoevalcap drops.
 """
 
-import importlib.util
-import os
 import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from headimpact.core.errors import MissingExtraError, RunFailedError
 from headimpact.core.registry import Registry
+from headimpact.evaluation.java import NO_JAVA, find_java, package_folder, run_java
 
 PUNCTUATION = frozenset(
     ["''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"]
@@ -125,35 +122,21 @@ def tokenize_ptb(captions: Sequence[str]) -> list[str]:
     """
     if not captions:
         return []
-    java = shutil.which("java")
-    if java is None:
-        raise MissingExtraError(
-            "Tokenizer 'ptb' needs Java: no program 'java' was found on the path. Install a Java runtime "
-            "(Debian, Ubuntu: apt install default-jre-headless) or use the tokenizer 'python'."
-        )
+    if find_java() is None:
+        raise MissingExtraError(f"Tokenizer 'ptb' needs Java: {NO_JAVA}, or use the tokenizer 'python'.")
     lines = [" ".join(caption.split()) for caption in captions]
-    done = _run_jar(java, lines)
-    found = done.stdout.decode("utf-8", errors="replace").split("\n")[: len(lines)]
-    if done.returncode or len(found) != len(lines):
-        reason = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
-        raise RunFailedError(
-            f"Tokenizer 'ptb' failed: {len(lines)} captions in, {len(found)} lines out, exit code "
-            f"{done.returncode}; Java said: {reason[-1] if reason else 'nothing'}. "
-            "Check the Java installation, or use the tokenizer 'python'."
-        )
-    return [" ".join(token for token in line.split() if token not in PUNCTUATION) for line in found]
-
-
-def _run_jar(java: str, lines: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
-    """Run the tokenizer on a temporary file with one caption a line."""
-    jar = _ptb_jar()
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "captions.txt"
         source.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="replace")
-        command = [java, "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer"]
         options = ["-preserveLines", "-lowerCase", "-encoding", "UTF-8", str(source)]
-        environment = {**os.environ, "JAVA_TOOL_OPTIONS": "-Dfile.encoding=UTF-8"}
-        return subprocess.run(command + options, capture_output=True, check=False, env=environment)
+        program = ["-cp", str(_ptb_jar()), "edu.stanford.nlp.process.PTBTokenizer"]
+        found = run_java([*program, *options], needed_by="Tokenizer 'ptb'").split("\n")[: len(lines)]
+    if len(found) != len(lines):
+        raise RunFailedError(
+            f"Tokenizer 'ptb' failed: {len(lines)} captions in, {len(found)} lines out. Check the Java installation, "
+            "or use the tokenizer 'python'."
+        )
+    return [" ".join(token for token in line.split() if token not in PUNCTUATION) for line in found]
 
 
 def _ptb_jar() -> Path:
@@ -162,12 +145,10 @@ def _ptb_jar() -> Path:
     Raises:
         MissingExtraError: If it is not there.
     """
-    spec = importlib.util.find_spec("pycocoevalcap.tokenizer")
-    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
-    for folder in folders:
-        found = sorted(folder.glob("stanford-corenlp-*.jar"))
-        if found:
-            return found[0]
+    folder = package_folder("pycocoevalcap.tokenizer")
+    found = sorted(folder.glob("stanford-corenlp-*.jar")) if folder else []
+    if found:
+        return found[0]
     raise MissingExtraError(
         "Tokenizer 'ptb' needs the Stanford jar of pycocoevalcap, which was not found. "
         "Install it again with: pip install --force-reinstall pycocoevalcap"

@@ -77,6 +77,8 @@ class ModelFamily:
             something out, with what it is.
         plain_template: Prompt with `{image}` and `{prompt}` for checkpoints without a chat template, or None
             if the family has always shipped one.
+        answer_template: How closed questions are put where neither user nor data set says it; a name of
+            `headimpact.data.closed_questions.TEMPLATES`.
         needs_torchvision: Whether transformers has the family's processor for torchvision alone.
         uncuttable: Why the decoder cannot begin at a later layer with that layer's hidden states; empty where it can.
     """
@@ -93,6 +95,7 @@ class ModelFamily:
     checkpoints: tuple[str, ...] = ()
     refused_implementations: Refusals = _no_refusals
     plain_template: str | None = None
+    answer_template: str = "short"
     needs_torchvision: bool = False
     uncuttable: str = ""
 

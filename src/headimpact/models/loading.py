@@ -225,6 +225,20 @@ def check_checkpoint(name: str, *, attn_implementation: str | None = None) -> No
         choose_implementation(attn_implementation, family=resolve_family(config), config=config)
 
 
+def find_family(name: str, revision: str | None = None) -> ModelFamily:
+    """Find a model's family by its config, without loading weights.
+
+    Args:
+        name: As for `load_model`.
+        revision: Revision on the hub.
+
+    Raises:
+        DataFormatError: If there is no such folder, or its `config.json` cannot be read.
+        UnsupportedModelError: If the checkpoint is no vision-language model or of an unknown or refused family.
+    """
+    return resolve_family(read_config(resolve_source(name), revision))
+
+
 def resolve_source(name: str) -> str:
     """Give the folder or hub id behind what the user passed.
 

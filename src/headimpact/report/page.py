@@ -233,3 +233,4 @@ class Page:
     quotes: tuple[Quote, ...]
     facts: tuple[FactTable, ...]
     run_tables: tuple[Table, ...]
+    tuning_effects: tuple[Table, ...] = ()

@@ -10,6 +10,7 @@ from headimpact.comparison.table import ComparisonTable
 from headimpact.core import provenance
 from headimpact.core.artifacts import read_json
 from headimpact.core.errors import DataFormatError
+from headimpact.evaluation import forgetting
 from headimpact.evaluation.results import METRICS_FILE, METRICS_SCHEMA, PREDICTIONS_FILE, Prediction, read_predictions
 from headimpact.report.examples import ExamplePicture, read_examples
 from headimpact.scoring.agreement import AGREEMENT_FILE, ScoreAgreement
@@ -54,6 +55,7 @@ class RunFiles:
         stability: Looks at a growing number of pictures, of `score`.
         sensitivity: What `sensitivity` wrote.
         predictions: `predictions.jsonl` of `evaluate`.
+        forgetting: `forgetting.json` of `evaluate --forgetting`.
         comparison: `comparison.json` of `compare`.
         provenance: `provenance.json`: versions, commit, device.
     """
@@ -69,6 +71,7 @@ class RunFiles:
     stability: Stability | None = None
     sensitivity: Sensitivity | None = None
     predictions: tuple[Prediction, ...] = ()
+    forgetting: dict[str, Any] = dataclasses.field(default_factory=dict)
     comparison: ComparisonTable | None = None
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -148,6 +151,7 @@ def _read_run(folder: Path) -> RunFiles:
         stability=Stability.read(folder) if has(SCORES_FILE) and has(STABILITY_FILE) else None,
         sensitivity=Sensitivity.read(folder) if has(SENSITIVITY_FILE) else None,
         predictions=read_predictions(folder / PREDICTIONS_FILE) if has(METRICS_FILE) and has(PREDICTIONS_FILE) else (),
+        forgetting=read_json(folder / forgetting.FILE, schema=forgetting.SCHEMA) if has(forgetting.FILE) else {},
         comparison=ComparisonTable.read(folder) if has(COMPARISON_FILE) else None,
         provenance=read_json(folder / provenance.FILE, schema=provenance.SCHEMA) if has(provenance.FILE) else {},
     )

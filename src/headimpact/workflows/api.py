@@ -13,6 +13,7 @@ from headimpact.comparison.table import ComparisonTable
 from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.dataset import KeyObjectDataset
+from headimpact.evaluation.forgetting import read_passages
 from headimpact.evaluation.metrics import METRICS
 from headimpact.evaluation.results import METRICS_FILE, CaptionMetrics
 from headimpact.scoring import SCORES
@@ -22,7 +23,9 @@ from headimpact.workflows import evaluation, score_options, scoring, tuning
 from headimpact.workflows.comparison import COMPARISON_FILE, compare_folders, write_comparison
 from headimpact.workflows.configs import CompareConfig, DataOptions, EvaluateConfig, ScoreConfig, TuneConfig
 from headimpact.workflows.dataset import prompt_for, read_split
+from headimpact.workflows.forgetting import write_forgetting
 from headimpact.workflows.run_folder import find_run, started_run
+from headimpact.workflows.tasks import ask_task, check_task
 
 if TYPE_CHECKING:
     from headimpact.models.loading import LoadedModel
@@ -123,10 +126,11 @@ def tune(
     """
     given = {"selection": Path(out) / SELECTION_FILE, **options}
     config = _config(TuneConfig, loaded, dataset, out, given)
+    check_task(config)
     tuning.tuning_options(config, selection)
     tuning.check_same_architecture(loaded, selection)
-    prompt = prompt_for(config, dataset)
-    examples = tuning.tuning_examples(dataset, prompt=prompt, captions_per_image=config.captions_per_image)
+    dataset, template = ask_task(config, dataset)
+    examples = tuning.task_examples(config, dataset, template)
     if not find_run(config, done_file=tuning.DONE_FILE):
         with started_run(config, work=tuning.WORK):
             tuning.tune_folder(loaded, dataset, examples, selection, config=config)
@@ -151,13 +155,18 @@ def evaluate(loaded: "LoadedModel", dataset: KeyObjectDataset, *, out: str | Pat
     """
     config = _config(EvaluateConfig, loaded, dataset, out, {"adapter": loaded.adapter, **options})
     evaluation.check_options(config)
-    prompt = prompt_for(config, dataset)
-    evaluation.check_metrics(config, evaluation.response_requests(dataset, prompt=prompt))
+    dataset, template = ask_task(config, dataset)
+    prompt = prompt_for(config, dataset) if template is None else template.prompt
+    evaluation.check_metrics(config, dataset, evaluation.task_requests(dataset, prompt=prompt, template=template))
     _, arm, used = evaluation.describe_adapter(loaded.adapter)
     if find_run(config, done_file=METRICS_FILE):
         return evaluation.read_caption_metrics(config.out)
+    passages = () if config.forgetting is None else read_passages(Path(config.forgetting))
     with started_run(config, work=evaluation.WORK):
-        return evaluation.evaluate_model(loaded, dataset, config=config, prompt=prompt, arm=arm, used=used)
+        write_forgetting(loaded, passages, config=config)
+        return evaluation.evaluate_model(
+            loaded, dataset, config=config, prompt=prompt, template=template, arm=arm, used=used
+        )
 
 
 def compare_runs(

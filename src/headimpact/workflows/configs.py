@@ -74,6 +74,33 @@ class DataOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """What the model is asked about every picture."""
+
+    task: str = "captioning"
+    """`captioning`, or `vqa`: the data set's closed questions."""
+    answer_template: OptionalText = None
+    """How questions are put and answers worded: `bare`, `short`, `choices`, `sentence` or `answer-en`; the data set's,
+    else that of the model's family if left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricOptions:
+    """What is measured, and with what."""
+
+    tokenizer: str = "python"
+    """Tokenizer of the caption metrics: `python` (no Java) or `ptb` (pycocoevalcap's)."""
+    metrics: tuple[str, ...] = ()
+    """Metrics to compute; those that need neither Java nor a checkpoint if left out. See `headimpact list metrics`."""
+    clip_checkpoint: OptionalText = None
+    """Folder or hub id of the CLIP of `clipscore` and `refclipscore`."""
+    bert_checkpoint: OptionalText = None
+    """Folder or hub id of the text encoder of `bertscore`."""
+    bert_layer: OptionalCount = None
+    """Hidden state of that encoder to compare, 0 for its embeddings; the last if left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
     """Score every attention head: how far it looks at the key objects, beside chance."""
 
@@ -151,7 +178,7 @@ class SelectConfig(OutputOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneConfig(ModelOptions, DataOptions, OutputOptions):
+class TuneConfig(TaskOptions, ModelOptions, DataOptions, OutputOptions):
     """Tune the chosen layers with LoRA and save an ordinary PEFT adapter."""
 
     selection: Path
@@ -191,21 +218,19 @@ class TuneConfig(ModelOptions, DataOptions, OutputOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(ModelOptions, DataOptions, OutputOptions):
-    """Generate captions for a split and measure them against the references."""
+class EvaluateConfig(TaskOptions, MetricOptions, ModelOptions, DataOptions, OutputOptions):
+    """Let a model caption a split's pictures, or answer questions about them, and measure what it says."""
 
     split: str = "test"
     """Split to evaluate on."""
     adapter: OptionalPath = None
     """Run folder of `tune`, or a PEFT adapter folder."""
     max_new_tokens: int = 48
-    """Longest caption."""
+    """Longest response."""
     num_beams: int = 1
     """Beams of the search; 1 is greedy."""
-    tokenizer: str = "python"
-    """Tokenizer of the caption metrics: `python` (no Java) or `ptb` (pycocoevalcap's)."""
-    metrics: tuple[str, ...] = ()
-    """Metrics to compute; all that need no extra if left out. See `headimpact list metrics`."""
+    forgetting: OptionalPath = None
+    """Text file, one passage a line: the loss on it is measured without pictures, before and after the tuning."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats import read_dataset
+from headimpact.data.formats.questions import check_questions
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import BuildScenesConfig, DataOptions, ValidateConfig
 
@@ -150,6 +151,7 @@ def validate_command(config: ValidateConfig) -> int:
     """
     try:
         dataset = read_checked(config.data, images=config.images)
+        questions = check_questions(dataset)
     except DataFormatError as error:
         if not error.faults:
             raise
@@ -164,8 +166,9 @@ def validate_command(config: ValidateConfig) -> int:
             f"{config.data} is sound: {len(dataset)} pictures with captions and a key object",
             *(f"  split {name}: {count}" for name, count in splits.items()),
             *(f"  skipped, {reason}: {count}" for reason, count in skipped.items()),
+            *([f"  questions: {questions}"] if questions else []),
         ],
-        {"faults": [], "used": len(dataset), "skipped": skipped, "splits": splits},
+        {"faults": [], "used": len(dataset), "skipped": skipped, "splits": splits, "questions": questions},
         as_json=config.json,
     )
     return 0

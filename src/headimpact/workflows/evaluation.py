@@ -1,4 +1,4 @@
-"""Evaluate: a model, with or without an adapter, speaks about a split; what it says is measured."""
+"""Evaluate: a model, with or without an adapter, captions a split or answers questions; what it says is measured."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,17 +9,20 @@ from tqdm import tqdm
 from headimpact.core.artifacts import read_json
 from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.provenance import hash_texts
+from headimpact.data.closed_questions import AnswerTemplate
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.sample import Sample
-from headimpact.evaluation.evaluate import evaluate_predictions
+from headimpact.evaluation.evaluate import evaluate_predictions, load_metrics
+from headimpact.evaluation.forgetting import read_passages
 from headimpact.evaluation.metrics import METRICS
+from headimpact.evaluation.metrics.metric import MetricResources
 from headimpact.evaluation.prediction_parts import PredictionParts
 from headimpact.evaluation.requests import ResponseRequest, split_blocks
 from headimpact.evaluation.results import (
     METRICS_FILE,
     PREDICTIONS_FILE,
     CaptionMetrics,
-    Prediction,
+    picture_ids,
     read_metrics,
     read_predictions,
     write_metrics,
@@ -28,8 +31,10 @@ from headimpact.evaluation.tokenizers import TOKENIZERS
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import EvaluateConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
+from headimpact.workflows.forgetting import write_forgetting
 from headimpact.workflows.opening import check_model, find_adapter, open_model
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
+from headimpact.workflows.tasks import ask_task, check_task, question_requests
 
 if TYPE_CHECKING:
     from headimpact.evaluation.generation import EncodedPrompts
@@ -49,7 +54,7 @@ BASE_ARM: Mapping[str, Any] = {
 
 
 def evaluate_command(config: EvaluateConfig) -> None:
-    """Generate captions for a split, measure them, write both.
+    """Generate captions or answers for a split, measure them, write both.
 
     Raises:
         HeadImpactError: If an input is wrong; nothing is written then.
@@ -59,26 +64,30 @@ def evaluate_command(config: EvaluateConfig) -> None:
     if find_run(config, done_file=METRICS_FILE) and not config.dry_run:
         _print_metrics(read_metrics(config.out)[0], config, note=f"finished already: {config.out}")
         return
-    dataset = read_split(config, split=config.split, seed=config.seed)
-    prompt = prompt_for(config, dataset)
-    check_metrics(config, response_requests(dataset, prompt=prompt))
+    dataset, template = ask_task(config, read_split(config, split=config.split, seed=config.seed))
+    prompt = prompt_for(config, dataset) if template is None else template.prompt
+    requests = task_requests(dataset, prompt=prompt, template=template)
+    check_metrics(config, dataset, requests)
+    passages = () if config.forgetting is None else read_passages(config.forgetting)
     if config.dry_run:
         check_model(config)
         print_answer(
             [
                 "dry run, nothing was written",
                 f"pictures: {len(dataset)}",
+                f"responses: {len(requests)}",
                 f"prompt: {prompt}",
                 f"arm: {arm['strategy']}",
             ],
-            {"pictures": len(dataset), "prompt": prompt, "arm": arm},
+            {"pictures": len(dataset), "responses": len(requests), "prompt": prompt, "arm": arm},
             as_json=config.json,
         )
         return
     loaded = open_model(config, adapter=adapter)
     with started_run(config, work=WORK):
-        evaluate_model(loaded, dataset, config=config, prompt=prompt, arm=arm, used=used)
-    _print_metrics(read_metrics(config.out)[0], config)
+        forgotten = write_forgetting(loaded, passages, config=config)
+        evaluate_model(loaded, dataset, config=config, prompt=prompt, template=template, arm=arm, used=used)
+    _print_metrics(read_metrics(config.out)[0], config, note=forgotten)
 
 
 def _print_metrics(content: Mapping[str, Any], config: EvaluateConfig, *, note: str | None = None) -> None:
@@ -103,6 +112,7 @@ def evaluate_model(
     prompt: str,
     arm: Mapping[str, Any],
     used: Mapping[str, list[str]],
+    template: AnswerTemplate | None = None,
     prompts: "EncodedPrompts | None" = None,
 ) -> CaptionMetrics:
     """Generate block by block into the run's folder, then measure.
@@ -111,21 +121,28 @@ def evaluate_model(
         loaded: The model, its adapter already on it.
         dataset: The pictures.
         config: Options; `out` is the run's folder.
-        prompt: What is asked about every picture.
+        prompt: What is asked about every picture; with a template its prompt.
         arm: What this run is in a comparison.
         used: Hashes of the pictures `scored` and `tuned` on.
+        template: How the pictures' questions are put; captions are asked for if left out.
         prompts: Model inputs kept from arm to arm, made with `evaluation_blocks` of the same data set.
 
     Returns:
         What was measured; it is in `metrics.json` too.
     """
     generation = {"max_new_tokens": config.max_new_tokens, "num_beams": config.num_beams}
-    blocks = evaluation_blocks(dataset, prompt=prompt, batch_size=config.batch_size)
+    requests = task_requests(dataset, prompt=prompt, template=template)
+    blocks = split_blocks(requests, block_size=config.batch_size)
     parts = PredictionParts(
         config.out, blocks, options={**generation, "model": loaded.name, "adapter": str(loaded.adapter)}
     )
     _generate_missing(loaded, blocks, parts, generation=generation, prompts=prompts)
-    metrics = evaluate_predictions(parts.merge(), metrics=config.metrics, tokenizer=config.tokenizer)
+    metrics = evaluate_predictions(
+        parts.merge(),
+        metrics=config.metrics,
+        tokenizer=config.tokenizer,
+        resources=metric_resources(config, dataset),
+    )
     write_split(config.out, dataset, split=config.split)
     write_provenance(config.out, command="evaluate", data_fingerprint=dataset.fingerprint, **loaded.describe())
     write_metrics(
@@ -136,7 +153,9 @@ def evaluate_model(
             "revision": loaded.revision,
             "quantization": loaded.quantization,
             "data_fingerprint": dataset.fingerprint,
+            "task": config.task,
             "prompt": prompt,
+            "answer_template": None if template is None else template.name,
             "split": config.split,
             "generation": generation,
         },
@@ -174,7 +193,7 @@ def read_caption_metrics(out: Path) -> CaptionMetrics:
     return CaptionMetrics(
         values=content["metrics"],
         parts=parts,
-        image_ids=tuple(prediction.image_id for prediction in read_predictions(out / PREDICTIONS_FILE)),
+        image_ids=picture_ids(read_predictions(out / PREDICTIONS_FILE)),
         tokenizer=content["identity"]["tokenizer"],
         left_out=content.get("left_out", {}),
     )
@@ -187,6 +206,25 @@ def evaluation_blocks(
     return split_blocks(response_requests(dataset, prompt=prompt), block_size=batch_size)
 
 
+def task_requests(
+    dataset: Iterable[Sample], *, prompt: str, template: AnswerTemplate | None
+) -> tuple[ResponseRequest, ...]:
+    """Turn pictures into what is asked: for a caption, or with a template their questions."""
+    return response_requests(dataset, prompt=prompt) if template is None else question_requests(dataset, template)
+
+
+def metric_resources(config: EvaluateConfig, dataset: Iterable[Sample]) -> MetricResources:
+    """Give what some metrics need besides texts: pictures and the checkpoints that the user names."""
+    samples = {sample.image_id: sample for sample in dataset}
+    return MetricResources(
+        load_image=lambda image_id: samples[image_id].load_image(),
+        clip_checkpoint=config.clip_checkpoint,
+        bert_checkpoint=config.bert_checkpoint,
+        bert_layer=config.bert_layer,
+        device=config.device,
+    )
+
+
 def response_requests(dataset: Iterable[Sample], *, prompt: str) -> tuple[ResponseRequest, ...]:
     """Turn pictures into what is asked of the model and measured afterwards."""
     return tuple(
@@ -196,6 +234,7 @@ def response_requests(dataset: Iterable[Sample], *, prompt: str) -> tuple[Respon
             prompt=prompt,
             references=sample.captions,
             names=tuple(name for item in sample.key_objects for name in item.names),
+            objects=sample.categories,
         )
         for sample in dataset
     )
@@ -226,10 +265,11 @@ def check_options(config: EvaluateConfig) -> None:
     """Refuse unknown names and numbers out of range before anything is read.
 
     Raises:
-        OptionError: If a number is out of range.
-        UnknownNameError: If a metric or the tokenizer is in no table.
+        OptionError: If a number is out of range, or an option has no meaning in the task.
+        UnknownNameError: If a metric, the tokenizer, the task or the template is in no table.
         MissingExtraError: If the tokenizer needs Java and there is none.
     """
+    check_task(config)
     for name in config.metrics:
         METRICS[name]
     TOKENIZERS.load(config.tokenizer)(["Is it there?"])
@@ -238,18 +278,15 @@ def check_options(config: EvaluateConfig) -> None:
             raise OptionError(f"--{name.replace('_', '-')} is {getattr(config, name)}; expected 1 or more.")
 
 
-def check_metrics(config: EvaluateConfig, requests: Sequence[ResponseRequest]) -> None:
+def check_metrics(config: EvaluateConfig, dataset: Iterable[Sample], requests: Sequence[ResponseRequest]) -> None:
     """Refuse a metric asked for by name that this data cannot give, before hours of generating.
 
     Raises:
         DataFormatError: If there is one.
     """
-    unspoken = [
-        Prediction(image_id=request.image_id, prediction="", references=request.references, names=request.names)
-        for request in requests
-    ]
-    for name in config.metrics:
-        reason = METRICS.load(name).missing(unspoken)
+    unspoken = [request.answered("") for request in requests]
+    for name, metric in load_metrics(config.metrics, metric_resources(config, dataset)).items():
+        reason = metric.missing(unspoken)
         if reason is not None:
             raise DataFormatError(f"Metric {name!r} cannot be computed: {reason}. Leave it out of --metrics.")
 

@@ -119,10 +119,16 @@ def list_exports() -> Rows:
 
 
 def list_metrics() -> Rows:
-    """List caption metrics."""
+    """List metrics with their range and which end is good."""
     from headimpact.evaluation.metrics import METRICS
 
-    return [{"name": name} for name in METRICS]
+    rows = []
+    for name in METRICS:
+        metric = METRICS.load(name)
+        low, high = metric.range
+        better = "higher" if metric.higher_is_better else "lower"
+        rows.append({"name": name, "title": metric.title, "range": f"{low:g} to {high:.4g}", "better": better})
+    return rows
 
 
 def list_tasks() -> Rows:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
 from headimpact.core.provenance import hash_file
+from headimpact.data.closed_questions import AnswerTemplate
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.selection.selection import SELECTION_FILE, Selection
 from headimpact.tuning.examples import TuningExample
@@ -18,6 +19,7 @@ from headimpact.workflows.dataset import prompt_for, read_split, write_split
 from headimpact.workflows.opening import check_model, open_model
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
 from headimpact.workflows.selection import describe_choice
+from headimpact.workflows.tasks import ask_task, check_task, question_examples
 from headimpact.workflows.tuning_cache import PREFIX_FOLDER, check_prefix_options, tuning_cache
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def tune_command(config: TuneConfig) -> None:
     Raises:
         HeadImpactError: If an input is wrong; nothing is written then.
     """
+    check_task(config)
     selection = Selection.read(selection_file(config.selection))
     options = tuning_options(config, selection)
     planned = dataclasses.replace(selection, r=options.r, target_modules=options.target_modules).count_parameters()
@@ -43,9 +46,8 @@ def tune_command(config: TuneConfig) -> None:
     if finished and not config.dry_run:
         print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
         return
-    dataset = read_split(config, split=config.split, seed=config.seed)
-    prompt = prompt_for(config, dataset)
-    examples = tuning_examples(dataset, prompt=prompt, captions_per_image=config.captions_per_image)
+    dataset, template = ask_task(config, read_split(config, split=config.split, seed=config.seed))
+    examples = task_examples(config, dataset, template)
     plan = [
         describe_choice(selection),
         f"trainable: {planned}",
@@ -100,6 +102,22 @@ def tuning_options(config: TuneConfig, selection: Selection) -> TuningOptions:
         lora_dropout=config.lora_dropout,
         target_modules=tuple(config.target_modules or selection.target_modules),
     )
+
+
+def task_examples(
+    config: TuneConfig, dataset: KeyObjectDataset, template: AnswerTemplate | None
+) -> tuple[TuningExample, ...]:
+    """Turn pictures into what is learned: captions, or answers where there is a template.
+
+    Raises:
+        OptionError: If `captions_per_image` is below 1, or given where questions are answered.
+    """
+    if template is None:
+        prompt = prompt_for(config, dataset)
+        return tuning_examples(dataset, prompt=prompt, captions_per_image=config.captions_per_image)
+    if config.captions_per_image != 1:
+        raise OptionError("--captions-per-image has no meaning with --task vqa, which learns answers. Leave it out.")
+    return question_examples(dataset, template)
 
 
 def tuning_examples(

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headimpact.evaluation.evaluate import read_coco_results
+from headimpact.evaluation.coco_results import read_coco_results
 from headimpact.evaluation.results import Prediction
 
 GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "data" / "coco_caption"
 WORDS = ("a", "the", "red", "blue", "dog", "cat", "sits", "on", "mat", "grass", "two", "dogs", "near", "small", "house")
 
 
-def prediction(image_id="1", text="a dog", references=("a dog",), names=()):
-    return Prediction(image_id=image_id, prediction=text, references=tuple(references), names=tuple(names))
+def prediction(image_id="1", text="a dog", references=("a dog",), names=(), **fields):
+    return Prediction(image_id=image_id, prediction=text, references=tuple(references), names=tuple(names), **fields)
 
 
 def random_predictions(count: int, seed: int = 0) -> list[Prediction]:
@@ -29,6 +29,8 @@ def random_predictions(count: int, seed: int = 0) -> list[Prediction]:
             sentence(0),
             [sentence(1) for _ in range(generator.integers(1, 5))],
             names=["dog", "puppy"] if index % 3 else (),
+            objects=("dog",) if index % 4 else None,
+            question_id=f"q{index}" if index % 2 else None,
         )
         for index in range(count)
     ]

@@ -4,7 +4,8 @@ import shutil
 import pytest
 
 from headimpact.core.errors import DataFormatError, UnknownNameError
-from headimpact.evaluation.evaluate import coco_named, evaluate_predictions, read_coco_results
+from headimpact.evaluation.coco_results import read_coco_results
+from headimpact.evaluation.evaluate import coco_named, evaluate_predictions
 from tests.unit.evaluation.makers import golden, prediction, random_predictions
 
 TOKENIZER_TOLERANCE = 1e-4
@@ -32,7 +33,9 @@ def test_measures_all_that_can_be_and_says_what_cannot(capfd):
     assert metrics.image_ids == ("1", "2")
     assert metrics.tokenizer == "python"
     assert metrics.values["exact_match"] == 0.5
-    assert dict(metrics.left_out) == {"key_object_recall": "no picture has names of key objects"}
+    unknown = "the data does not say which objects are in the pictures"
+    names = "no picture has names of key objects"
+    assert dict(metrics.left_out) == {"key_object_recall": names, "chair_i": unknown, "chair_s": unknown}
     assert "key_object_recall" not in metrics.values
     assert all(len(rows) == 2 for rows in metrics.parts.values())
     assert capfd.readouterr() == ("", "")

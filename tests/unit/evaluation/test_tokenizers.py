@@ -88,7 +88,7 @@ def test_ptb_with_a_broken_java_gives_its_words(monkeypatch, tmp_path):
     fake.write_text("#!/bin/sh\necho 'no such class' >&2\nexit 3\n")
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(RunFailedError, match="exit code 3; Java said: no such class"):
+    with pytest.raises(RunFailedError, match="exit code 3 and said: no such class"):
         tokenize_ptb(["a dog"])
 
 

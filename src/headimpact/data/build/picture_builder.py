@@ -58,6 +58,7 @@ def build_picture(
         "mask_file_name": next(reversed(masks)),
         **_descriptions(source, keys, finder),
         **_objects(keys, list(masks)),
+        "categories": sorted({instance.category for instance in source.annotated.instances}),
         "licence": source.licence,
         "area_share": round(whole.area / (whole.size_hw[0] * whole.size_hw[1]), 6),
     }

@@ -66,6 +66,7 @@ def read_coco(root: Path, *, images: Path | None = None) -> FolderContent:
             prompt=info.get("prompt"),
             licence=licences.get(str(record.get("license"))),
             claimed_hw=_claimed_size(record, instances_name, image_id, faults),
+            categories=tuple(sorted({one.category for one in objects[image_id]})),
         )
         for image_id, record in listed.items()
         if image_id in paths

@@ -1,7 +1,8 @@
 """Read our own format: `metadata.jsonl`, pictures and mask PNGs, an imagefolder of Hugging Face datasets.
 
 Every line is one picture: `file_name` (relative to the folder), `mask_file_name`, `captions` (or `text`),
-`category`, and if wanted `names`, `image_id`, `split`, `prompt`, `licence`. A picture with several key
+`category`, and if wanted `names`, `image_id`, `split`, `prompt`, `licence`, `categories` (of all
+objects). A picture with several key
 objects lists them in `key_objects`, each with `category`, `names`, `mask_file_name`. `mask_origin` beside a mask and
 `caption_origin` say how models made them; `captions_original` are the captions before they were cleaned. `area_share`
 is for whoever reads the list itself: it is measured anew from the masks.
@@ -31,7 +32,7 @@ METADATA_FILE = "metadata.jsonl"
 INFO_FILE = "info.json"
 KNOWN_FIELDS = (
     "image_id", "file_name", "mask_file_name", "key_objects", "captions", "captions_original", "text", "category",
-    "names", "split", "prompt", "licence", "mask_origin", "caption_origin", "area_share",
+    "names", "split", "prompt", "licence", "mask_origin", "caption_origin", "area_share", "categories",
 )  # fmt: skip
 
 
@@ -104,6 +105,7 @@ def _read_entry(root: Path, pictures: Path, where: str, record: Record) -> Pictu
         prompt=clean_prompt(prompt) if prompt else None,
         licence=clean_text(licence) or None if licence else None,
         caption_origin=CaptionOrigin.from_record(made) if (made := record.get("caption_origin")) else None,
+        categories=None if record.get("categories") is None else tuple(text_list(record, "categories")),
     )
 
 

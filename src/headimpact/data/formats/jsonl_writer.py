@@ -86,6 +86,8 @@ def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool, ori
         union = unturn_mask(sample.load_mask(), sample.orientation)
     (folder / line["mask_file_name"]).write_bytes(mask_file(union, sample))
     line |= {"split": sample.split, "prompt": sample.prompt, "licence": sample.licence, "area_share": mask_share(union)}
+    if sample.categories is not None:
+        line["categories"] = list(sample.categories)
     if sample.caption_origin is not None:
         line["caption_origin"] = sample.caption_origin.as_record()
     return line

@@ -1,16 +1,17 @@
 """What a metric is: parts per picture, and a value from their weighted sums."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
+from PIL import Image
 
 from headimpact.evaluation.results import Prediction
 
 Parts = Float[np.ndarray, "images parts"]
-"""Sufficient statistics of each picture."""
+"""Sufficient statistics of each response; those of a picture's responses are added up."""
 
 PartSums = Float[np.ndarray, "resamples parts"]
 """Weighted sums of the parts over pictures, one row per resample."""
@@ -23,7 +24,7 @@ class TokenizedPredictions:
     Attributes:
         predictions: The predictions as they were.
         candidates: Tokens of each prediction.
-        references: Tokens of each picture's references.
+        references: Tokens of each prediction's references.
     """
 
     predictions: tuple[Prediction, ...]
@@ -60,11 +61,39 @@ class Metric(Protocol):
         ...
 
     def parts(self, tokenized: TokenizedPredictions) -> Parts:
-        """Compute the sufficient statistics of every picture."""
+        """Compute the sufficient statistics of every prediction."""
         ...
 
     def reduce(self, sums: PartSums) -> Float[np.ndarray, " resamples"]:
         """Turn weighted sums of parts into values."""
+        ...
+
+
+@dataclass(frozen=True)
+class MetricResources:
+    """What some metrics need besides texts.
+
+    Attributes:
+        load_image: Gives a picture as RGB by its id; None where pictures are not at hand.
+        clip_checkpoint: Folder or hub id of a CLIP.
+        bert_checkpoint: Folder or hub id of a text encoder.
+        bert_layer: Which of its hidden states is compared, 0 for the embeddings; the last if None.
+        device: Where they run.
+    """
+
+    load_image: Callable[[str], Image.Image] | None = None
+    clip_checkpoint: str | None = None
+    bert_checkpoint: str | None = None
+    bert_layer: int | None = None
+    device: str = "auto"
+
+
+@runtime_checkable
+class NeedsModel(Protocol):
+    """A metric that needs a model or pictures to compute parts; reading and comparing them needs neither."""
+
+    def equipped(self, resources: MetricResources) -> Self:
+        """Give the same metric with what it needs, as far as it is there."""
         ...
 
 

@@ -130,4 +130,5 @@ FAMILY = ModelFamily(
     refused_implementations=paligemma_refusals,
     # The processor puts the start token behind the pictures, ends the prompt's line and takes the answer apart.
     plain_template="{image}{prompt}\n",
+    answer_template="answer-en",
 )

@@ -23,14 +23,14 @@ def quotes(runs: Sequence[RunFiles]) -> tuple[Quote, ...]:
     said = _first_of_each_arm(runs)
     if not said:
         return ()
-    by_arm = {arm: {one.image_id: one for one in predictions} for arm, predictions in said.items()}
+    by_arm = {arm: {one.key: one for one in predictions} for arm, predictions in said.items()}
     first = next(iter(said.values()))
-    shared = [one for one in first if all(one.image_id in found for found in by_arm.values())]
+    shared = [one for one in first if all(one.key in found for found in by_arm.values())]
     return tuple(
         Quote(
-            image_id=one.image_id,
+            image_id=one.image_id if one.question is None else f"{one.image_id}, {one.question}",
             reference=one.references[0],
-            answers=tuple((arm, found[one.image_id].prediction) for arm, found in by_arm.items()),
+            answers=tuple((arm, found[one.key].prediction) for arm, found in by_arm.items()),
         )
         for one in shared[:PICTURES_QUOTED]
     )

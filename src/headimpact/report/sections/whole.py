@@ -23,6 +23,7 @@ from headimpact.report.sections.sensitivity import sensitivity_part
 from headimpact.report.sections.several_scores import several_scores
 from headimpact.report.sections.sinks import sink_part
 from headimpact.report.sections.stability import stability_part
+from headimpact.report.sections.tuning_effect import effect_tables
 from headimpact.report.sections.verdict import comparison_verdict, other_verdict, score_verdict
 from headimpact.scoring.head_scores import HeadScores
 
@@ -65,6 +66,7 @@ def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
         quotes=quotes(runs),
         facts=_facts(runs),
         run_tables=tuple(table for table in tables if table is not None),
+        tuning_effects=effect_tables(runs),
     )
 
 
@@ -163,4 +165,7 @@ def _facts(runs: Sequence[RunFiles]) -> tuple[FactTable, ...]:
     evaluated = next((run.metrics for run in runs if run.metrics is not None), None)
     if evaluated is not None and not any(run.comparison is not None for run in runs):
         tables.append(named_facts("What was evaluated", evaluated["identity"]))
+    tables += [
+        named_facts(f"What tuning cost on plain text ({run.name})", run.forgetting) for run in runs if run.forgetting
+    ]
     return tuple(table for table in tables if table.rows)

@@ -1,0 +1,172 @@
+"""Read the questions of a data folder: `questions.jsonl`, or VQA's `questions.json` and `answers.json`.
+
+A folder of any format may hold them. In `questions.jsonl` every line is one question: `question_id`, `image_id`,
+`question`, `answer` (or a list of `answers`), and if wanted `choices` and `kind`.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+from headimpact.core.errors import DataFormatError
+from headimpact.data.closed_questions import ClosedQuestion
+from headimpact.data.dataset import KeyObjectDataset, Skip
+from headimpact.data.entries import Fault, id_order
+from headimpact.data.folder_files import (
+    Record,
+    list_records,
+    optional_text,
+    read_id,
+    read_json_lines,
+    read_json_object,
+    text_list,
+)
+from headimpact.data.texts import clean_text
+
+LINES_FILE = "questions.jsonl"
+QUESTIONS_FILE, ANSWERS_FILE = "questions.json", "answers.json"
+FIELDS = ("question_id", "image_id", "question", "answer", "answers", "choices", "kind", "categories", "split")
+
+Questions = dict[str, tuple[ClosedQuestion, ...]]
+"""Picture id to its questions."""
+
+
+def has_questions(root: Path) -> bool:
+    """Tell whether a folder holds questions."""
+    return (root / LINES_FILE).is_file() or (root / QUESTIONS_FILE).is_file()
+
+
+def read_questions(root: Path) -> Questions:
+    """Read all questions of a folder.
+
+    Args:
+        root: The data folder.
+
+    Returns:
+        Questions of each picture, in the order of the file.
+
+    Raises:
+        DataFormatError: If there are none, or the file has faults; `faults` holds all of them.
+    """
+    faults: list[Fault] = []
+    if (root / LINES_FILE).is_file():
+        name, records = LINES_FILE, read_json_lines(root / LINES_FILE, LINES_FILE, faults, fields=FIELDS)
+    elif (root / QUESTIONS_FILE).is_file():
+        name, records = QUESTIONS_FILE, _vqa_records(root, faults)
+    else:
+        raise DataFormatError(
+            f"No questions in {root}: expected {LINES_FILE}, or VQA's files as {QUESTIONS_FILE} and {ANSWERS_FILE}. "
+            "headimpact dataset build coco and dataset build scenes write them."
+        )
+    found: dict[str, list[ClosedQuestion]] = {}
+    seen: set[str] = set()
+    for where, record in records:
+        try:
+            image_id, question = _read_question(record)
+        except DataFormatError as error:
+            faults.append(Fault(name, where, str(error)))
+            continue
+        if question.question_id in seen:
+            faults.append(Fault(name, where, f"Duplicate id: question_id {question.question_id!r} came before."))
+        seen.add(question.question_id)
+        found.setdefault(image_id, []).append(question)
+    if faults:
+        summary = f"Questions cannot be used: {len(faults)} faults in {root}, first {faults[0]} Mend them."
+        raise DataFormatError(summary, faults=[str(fault) for fault in faults])
+    return {image_id: tuple(questions) for image_id, questions in found.items()}
+
+
+def with_questions(dataset: KeyObjectDataset) -> KeyObjectDataset:
+    """Give every picture the questions that its data folder asks about it.
+
+    Args:
+        dataset: A data set as read, whole or a part of it.
+
+    Returns:
+        The pictures with questions; others are left out, counted as `no_question`.
+
+    Raises:
+        DataFormatError: If the folder has no questions, or they have faults.
+    """
+    questions = read_questions(dataset.root)
+    bare = [Skip(s.image_id, "no_question", s.split) for s in dataset if s.image_id not in questions]
+    return dataclasses.replace(
+        dataset,
+        samples=tuple(
+            dataclasses.replace(sample, questions=questions[sample.image_id])
+            for sample in dataset
+            if sample.image_id in questions
+        ),
+        skips=tuple(sorted((*dataset.skips, *bare), key=lambda skip: id_order(skip.image_id))),
+    )
+
+
+def check_questions(dataset: KeyObjectDataset) -> int:
+    """Refuse questions about pictures that a whole data set does not list.
+
+    Args:
+        dataset: A data set with all its pictures.
+
+    Returns:
+        Number of questions; 0 where the folder has no file of them.
+
+    Raises:
+        DataFormatError: If a question points nowhere, or the file has other faults.
+    """
+    if not has_questions(dataset.root):
+        return 0
+    questions = read_questions(dataset.root)
+    known = {*dataset.image_ids, *(skip.image_id for skip in dataset.skips)}
+    faults = [
+        f"{LINES_FILE if (dataset.root / LINES_FILE).is_file() else QUESTIONS_FILE}: question {one.question_id}: "
+        f"Points nowhere: image_id {image_id!r} is no picture of this folder."
+        for image_id, asked in questions.items()
+        if image_id not in known
+        for one in asked
+    ]
+    if faults:
+        raise DataFormatError(f"Questions about unknown pictures: {len(faults)}, first {faults[0]}", faults=faults)
+    return sum(map(len, questions.values()))
+
+
+def _vqa_records(root: Path, faults: list[Fault]) -> Iterator[tuple[str, Record]]:
+    """Join VQA's questions with their answers.
+
+    Yields:
+        Place of a question and its record, in the form of a line of `questions.jsonl`.
+    """
+    asked = read_json_object(root / QUESTIONS_FILE, QUESTIONS_FILE, faults)
+    answered = read_json_object(root / ANSWERS_FILE, ANSWERS_FILE, faults)
+    by_question = {
+        read_id(one.get("question_id")): one for one in list_records(answered, "annotations", ANSWERS_FILE, faults)
+    }
+    for index, record in enumerate(list_records(asked, "questions", QUESTIONS_FILE, faults)):
+        answer = by_question.get(read_id(record.get("question_id")), {})
+        given = answer.get("answers")
+        texts = [one.get("answer") for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+        place = f"questions[{index}]"
+        if texts:
+            yield place, {**record, "answers": texts, "kind": answer.get("question_type")}
+        else:
+            what = f"No answer to question_id {record.get('question_id')!r} in {ANSWERS_FILE}; expected at least one."
+            faults.append(Fault(QUESTIONS_FILE, place, what))
+
+
+def _read_question(record: Record) -> tuple[str, ClosedQuestion]:
+    """Read one question and the id of its picture.
+
+    Raises:
+        DataFormatError: If a field is missing, blank or of another kind.
+    """
+    ids = {name: read_id(record.get(name)) for name in ("question_id", "image_id")}
+    for name, value in ids.items():
+        if value is None:
+            raise DataFormatError(f"Field {name!r} is {record.get(name)!r}, expected a whole number or a clean text.")
+    answers = text_list(record, "answers") or text_list(record, "answer")
+    return str(ids["image_id"]), ClosedQuestion(
+        question_id=str(ids["question_id"]),
+        question=clean_text(optional_text(record, "question") or ""),
+        answers=tuple(map(clean_text, answers)),
+        choices=tuple(map(clean_text, text_list(record, "choices"))),
+        kind=optional_text(record, "kind"),
+    )
