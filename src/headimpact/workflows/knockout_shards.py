@@ -18,7 +18,8 @@ from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.sample import Sample
 from headimpact.selection.knockout_sets import HeadSet, KnockoutSets
 from headimpact.workflows.knockout_configs import KnockoutConfig
-from headimpact.workflows.score_shards import own_responses, split_samples
+from headimpact.workflows.score_shards import own_responses
+from headimpact.workflows.stopping import split_samples
 
 if TYPE_CHECKING:
     from headimpact.models.batching import BatchSize
