@@ -60,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sample(root / "from", name, number, split=split)
         for number, (name, split) in enumerate(zip(names, splits, strict=True), start=1)
     ]
-    optional = {
+    optional: dict[str, Any] = {
         "prompt": "Say:\n",
         "licence": "CC0",
         "caption_origin": CAPTION,

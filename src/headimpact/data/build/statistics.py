@@ -2,7 +2,7 @@
 
 import codecs
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -101,7 +101,7 @@ def collect_statistics(folder: Path) -> DatasetStatistics:
         captions, words = captions + len(texts), words + sum(len(text.split()) for text in texts)
         counts["splits"][line.split or "(none)"] += 1
         counts["licences"][line.licence or "(unknown)"] += 1
-        blocks = line.key_objects or [line]
+        blocks: Sequence[_Block] = line.key_objects or [line]
         counts["key_objects"][len(blocks)] += 1
         counts["categories"].update(block.category or "(none)" for block in blocks)
         if line.area_share is not None:
