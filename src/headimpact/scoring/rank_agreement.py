@@ -6,10 +6,10 @@ have in common, or over tuning seeds, which give all units the same batches. The
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 UNITS_STREAM = 2
 DETECTABLE = 1.959964 + 0.841621
@@ -171,6 +171,7 @@ def correlate_ranks(
     second: Float[np.ndarray, "units others"],
     *,
     given: Units | None = None,
+    clusters: Int[np.ndarray, " units"] | None = None,
     same_repeats: bool = False,
     resample_units: bool = True,
     resamples: int = 2000,
@@ -185,6 +186,8 @@ def correlate_ranks(
         first: Every unit's repeats, say one column per picture; a single column where there is nothing to resample.
         second: The other measurement's, perhaps of other repeats.
         given: What is held fixed, one value per unit; the correlation is then partial.
+        clusters: Number of the cluster that each unit is in, say its layer; clusters are then drawn whole. Each unit by
+            itself if left out.
         same_repeats: Whether the columns of both are the same pictures in the same order, to be drawn together.
         resample_units: Draw units too. Off, the interval is about these very units: what other repeats would have
             shown of them.
@@ -197,14 +200,15 @@ def correlate_ranks(
     Source: Owen 2007, "The pigeonhole bootstrap" (units and repeats crossed); Efron & Tibshirani 1993, 13.3.
     """
     statistic = _statistic(given)
-    units = len(first)
-    everything = np.arange(units)
+    everything = np.arange(len(first))
+    numbers = everything if clusters is None else clusters
+    members = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
     generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, UNITS_STREAM]))
     found = []
     for _ in range(resamples):
         weights = _draw(first.shape[1], generator)
         others = weights if same_repeats else _draw(second.shape[1], generator)
-        chosen = generator.integers(units, size=units) if resample_units else everything
+        chosen = _draw_units(members, generator) if resample_units else everything
         found.append(statistic(first @ weights, second @ others, chosen))
     means = first.mean(axis=1), second.mean(axis=1)
     known = ~np.isnan(means[0] + means[1] + (0.0 if given is None else given))
@@ -221,6 +225,11 @@ def _statistic(given: Units | None) -> Callable[[Units, Units, np.ndarray], floa
     if given is None:
         return lambda first, second, chosen: spearman(first[chosen], second[chosen])
     return lambda first, second, chosen: partial_spearman(first[chosen], second[chosen], given[chosen])
+
+
+def _draw_units(members: Sequence[np.ndarray], generator: np.random.Generator) -> np.ndarray:
+    """Draw as many clusters as there are, with replacement: the places of their units."""
+    return np.concatenate([members[place] for place in generator.integers(len(members), size=len(members))])
 
 
 def _draw(repeats: int, generator: np.random.Generator) -> Float[np.ndarray, " repeats"]:
