@@ -277,3 +277,10 @@ def test_the_page_of_speed_is_what_the_benchmark_measured():
     assert "Reduction and scores together are below 1 %" in page
     assert all(parts["reduction"] + parts["scores"] < 0.01 for parts in shares.values())
     assert all(parts["tower"] > 0.5 for parts in shares.values())
+
+
+def test_the_picture_of_the_method_is_what_the_scores_say():
+    from benchmarks import method_figures
+
+    assert (ROOT / method_figures.PICTURE).read_text(encoding="utf-8") == f"{method_figures.draw()}\n"
+    assert method_figures.PICTURE.removeprefix("docs/") in (ROOT / "docs/method.md").read_text(encoding="utf-8")

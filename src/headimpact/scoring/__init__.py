@@ -38,3 +38,13 @@ BY_PEAKS = frozenset({"visual_score"})
 
 WITHOUT_SINKS = "_without_sinks"
 """Ends the name of a score that was computed a second time as if sinks (`sinks.py`) were no part of the picture."""
+
+
+def is_variant(name: str) -> bool:
+    """Say whether a name is that of a score measured in another way: without sinks, over the rows of some words.
+
+    Example:
+        >>> is_variant("auroc"), is_variant("auroc_without_sinks")
+        (False, True)
+    """
+    return name not in SCORES
