@@ -106,7 +106,7 @@ def run_capture(
         loaded: The model.
         encoded: The batch.
         options: Which rows look, how they are put together, and which view counts.
-        names: Words that name each row's key objects; needed only where words are captured apart.
+        names: Words that name each row's key objects; without them no words are captured apart.
 
     Returns:
         One capture per row; maps are float32 on the model's device.
@@ -175,7 +175,7 @@ class _Rows:
     ) -> Self:
         """Find the rows of a batch."""
         whole = response_rows(spans, options.rows)
-        if not options.words:
+        if not (options.words and names):
             return cls(whole, {})
         kinds = [
             rows_by_kind(loaded.processor.tokenizer, ids[start:end].tolist(), words)

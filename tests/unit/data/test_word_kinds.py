@@ -7,7 +7,7 @@ from headimpact.data.word_kinds import KINDS, word_kinds
 
 CASES = {
     "plain": ("A small dog eats the grass.", ["dog"], "dog", "grass", "A the"),
-    "synonym and plural": ("Two puppies on a bed", ["dog"], "puppies", "bed", "on a"),
+    "synonym and plural": ("Two puppies on a bed", ["dog"], "puppies", "bed", "Two on a"),
     "several words": ("A red fire hydrant near a car", ["fire hydrant"], "fire hydrant", "car", "A near a"),
     "false friend": ("A hot dog and a dog", ["dog"], "dog", "dog", "A and a"),
     "two key objects": ("A man is riding a horse", ["person", "horse"], "man horse", "", "A is a"),
