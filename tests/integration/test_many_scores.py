@@ -145,6 +145,26 @@ def test_scores_without_sinks_stand_beside_those_with_them(runs):
     assert "No picture has a sink" in page.read_text(encoding="utf-8")
 
 
+def test_rows_of_words_are_scored_apart(runs):
+    out = runs.root / "words"
+    done(*runs.words, "--words", "--captions-per-image", 2, "--out", out)
+    found = HeadScores.read(out)
+    assert list(found.others) == ["head_impact_key_words", "head_impact_other_nouns", "head_impact_function_words"]
+    values = [found.values["head_impact"], *(other.values[name] for name, other in found.others.items())]
+    assert all(np.isfinite(one).all() for one in values)
+    assert len({one.tobytes() for one in values}) == 4
+    assert not (out / "agreement.json").exists()
+    page = runs.root / "words.html"
+    done("report", out, "--out", page)
+    for words in ("Is it the words?", "function words (negative control)"):
+        assert words in page.read_text(encoding="utf-8")
+    answer = run(
+        "score", "--model", "x", "--data", "y", "--score", "visual_score", "--words", "--out", runs.root / "no"
+    )
+    assert answer.code == 2
+    assert "name another score" in answer.err
+
+
 def test_a_run_about_another_score_stands_alone(runs):
     out = runs.root / "auroc"
     text = done(*runs.words, "--score", "auroc", "--out", out).out

@@ -308,3 +308,10 @@ def test_the_page_of_tuning_is_what_the_benchmark_measured():
     assert all(row["epochs_until_it_pays"] < 1 for row in content["rows"])
     described = (content["model"], content["share"], content["dtype"], content["device"], content["threads"])
     assert described == ("Qwen2-VL-2B", 4, "bfloat16", "cpu", 1)
+
+
+def test_the_picture_of_the_method_is_what_the_scores_say():
+    from benchmarks import method_figures
+
+    assert (ROOT / method_figures.PICTURE).read_text(encoding="utf-8") == f"{method_figures.draw()}\n"
+    assert method_figures.PICTURE.removeprefix("docs/") in (ROOT / "docs/method.md").read_text(encoding="utf-8")

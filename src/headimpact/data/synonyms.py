@@ -235,8 +235,22 @@ def is_named(texts: Iterable[str], names: Sequence[str]) -> bool:
         >>> is_named(["Two women walk."], category_names("person")), is_named(["A hot-dog."], category_names("dog"))
         (True, False)
     """
+    return any(named_places(text, names) for text in texts)
+
+
+def named_places(text: str, names: Sequence[str]) -> list[tuple[int, int]]:
+    """Give the first and one-past-last character of every place where a text names an object, as `is_named` does.
+
+    Args:
+        text: A caption.
+        names: Words that count, as from `category_names`.
+
+    Example:
+        >>> named_places("A dog eats a hot dog.", category_names("dog"))
+        [(2, 5)]
+    """
     pattern, own = _pattern(tuple(names))
-    return any(_words(match.group()) in own for text in texts for match in pattern.finditer(text))
+    return [match.span() for match in pattern.finditer(text) if _words(match.group()) in own]
 
 
 @functools.lru_cache(maxsize=4096)

@@ -132,9 +132,10 @@ class SeveralScores:
 
 
 @dataclasses.dataclass(frozen=True)
-class SinkPart:
-    """What a run says with and without sinks."""
+class Section:
+    """A question about a scoring run that only some runs answer: findings, maps, tables."""
 
+    title: str
     findings: tuple[str, ...]
     panels: tuple[Panel, ...]
     tables: tuple[Table, ...]
@@ -154,7 +155,7 @@ class ScorePart:
     bar_caption: str
     layer_table: Table
     several: SeveralScores | None
-    sinks: SinkPart | None
+    further: tuple[Section, ...]
     example_intro: str
     examples: tuple[ExampleView, ...]
     stability: "StabilityPart | None"

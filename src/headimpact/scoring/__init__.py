@@ -43,3 +43,13 @@ CAUSAL_SCORES = ("gate_gradient", "knockout")
 """Scores of what a head does to the loss. They run the model themselves (`workflows/causal_scores.py`), so only those
 asked for by name are computed; their per-picture values are reduced as those of a score without a mask.
 """
+
+
+def is_variant(name: str) -> bool:
+    """Say whether a name is that of a score measured in another way: without sinks, over the rows of some words.
+
+    Example:
+        >>> is_variant("auroc"), is_variant("auroc_without_sinks")
+        (False, True)
+    """
+    return name not in SCORES

@@ -2,24 +2,29 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 from transformers import DynamicCache
 
 from headimpact.attention.capture import CapturedMaps, capture_attention
 from headimpact.attention.queries import response_rows
 from headimpact.data.sample import Sample
+from headimpact.data.word_kinds import KINDS
 from headimpact.models.forward import run_backbone
 from headimpact.models.image_tokens import ImageTokenLayout
 from headimpact.models.loading import LoadedModel
 from headimpact.models.prompts import EncodedBatch, encode
 from headimpact.models.shared_prompts import SharedPrompts, continued
 from headimpact.workflows.measurement_options import MeasurementOptions
+from headimpact.workflows.word_rows import rows_by_kind
+
+Names = Sequence[Sequence[str]]
+"""For each key object the words that count as naming it."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,6 +37,7 @@ class CapturedSample:
         layout: The image tokens of the chosen view.
         layer_indices: Which layers these are: all, or those whose attention takes the image in.
         num_layers: Layers of the language model.
+        by_words: As `maps`, of the rows of words of each kind; kinds that the response has none of are left out.
         peaks: Share of the response rows whose highest weight is at each image token, `[layers, heads, image_tokens]`;
             None where no score needs it.
     """
@@ -42,6 +48,7 @@ class CapturedSample:
     layer_indices: tuple[int, ...]
     num_layers: int
     peaks: Float[Tensor, "layers heads image_tokens"] | None = None
+    by_words: Mapping[str, Float[Tensor, "layers heads image_tokens"]] = dataclasses.field(default_factory=dict)
 
     def on_all_layers(self, values: np.ndarray, *, axis: int, fill: float) -> np.ndarray:
         """Put values of the captured layers at their place among all layers.
@@ -86,22 +93,33 @@ def capture_responses(
     return run_capture(loaded, encoded, options)
 
 
-def run_capture(loaded: LoadedModel, encoded: EncodedBatch, options: MeasurementOptions) -> list[CapturedSample]:
+def run_capture(
+    loaded: LoadedModel,
+    encoded: EncodedBatch,
+    options: MeasurementOptions,
+    *,
+    names: Sequence[Names] = (),
+) -> list[CapturedSample]:
     """Run an encoded batch under capture, no further than the last captured attention: nothing behind it counts.
 
     Args:
         loaded: The model.
         encoded: The batch.
         options: Which rows look, how they are put together, and which view counts.
+        names: Words that name each row's key objects; without them no words are captured apart.
 
     Returns:
         One capture per row; maps are float32 on the model's device.
     """
-    return run_captures(loaded, encoded, [options])[0]
+    return run_captures(loaded, encoded, [options], names=names)[0]
 
 
 def run_captures(
-    loaded: LoadedModel, encoded: EncodedBatch, variants: Sequence[MeasurementOptions]
+    loaded: LoadedModel,
+    encoded: EncodedBatch,
+    variants: Sequence[MeasurementOptions],
+    *,
+    names: Sequence[Names] = (),
 ) -> list[list[CapturedSample]]:
     """Run an encoded batch once under several captures.
 
@@ -109,32 +127,30 @@ def run_captures(
         loaded: The model.
         encoded: The batch.
         variants: For each capture, which rows look, how they are put together, and which view counts.
+        names: As for `run_capture`.
 
     Returns:
         For each variant one capture per row, as of `run_capture`.
     """
     modules = loaded.family.attention_modules(loaded.model)
     layouts = [[layout.view(options.view) for layout in encoded.layouts] for options in variants]
+    rows = [
+        _Rows.of(loaded, encoded.inputs["input_ids"], encoded.response_spans, names, options) for options in variants
+    ]
     with torch.inference_mode(), contextlib.ExitStack() as stack:
         captured = [
-            stack.enter_context(
-                capture_attention(
-                    modules,
-                    queries=response_rows(encoded.response_spans, options.rows),
-                    keys=_positions(seen),
-                    **_reduction(options),
-                )
-            )
-            for options, seen in zip(variants, layouts, strict=True)
+            stack.enter_context(_capture(modules, looking, _positions(seen), options))
+            for looking, seen, options in zip(rows, layouts, variants, strict=True)
         ]
         run_backbone(loaded, encoded.inputs, stop_after=modules[max(modules)])
     return [
-        _samples(loaded, maps, seen, options) for maps, seen, options in zip(captured, layouts, variants, strict=True)
+        _samples(loaded, maps, looking, seen, options)
+        for maps, looking, seen, options in zip(captured, rows, layouts, variants, strict=True)
     ]
 
 
 def run_shared_capture(
-    loaded: LoadedModel, batch: SharedPrompts, options: MeasurementOptions
+    loaded: LoadedModel, batch: SharedPrompts, options: MeasurementOptions, *, names: Sequence[Names] = ()
 ) -> Iterator[list[CapturedSample]]:
     """Run pictures and prompts once and every response after them under capture.
 
@@ -142,6 +158,7 @@ def run_shared_capture(
         loaded: The model.
         batch: The batch.
         options: Which rows look, how they are put together, and which view counts.
+        names: As for `run_capture`.
 
     Yields:
         For the first response of every row, then the second, and so on, one capture per row.
@@ -154,10 +171,10 @@ def run_shared_capture(
     with torch.inference_mode():
         run_backbone(loaded, batch.inputs, stop_after=last, cache=cache)
         for inputs, continuation in zip(continued(loaded, batch, cache), batch.continuations, strict=True):
-            queries = response_rows(continuation.response_spans, options.rows)
-            with capture_attention(modules, queries=queries, keys=keys, **_reduction(options)) as captured:
+            rows = _Rows.of(loaded, continuation.input_ids, continuation.response_spans, names, options)
+            with _capture(modules, rows, keys, options) as captured:
                 run_backbone(loaded, inputs, stop_after=last, cache=cache)
-            yield _samples(loaded, captured, layouts, options)
+            yield _samples(loaded, captured, rows, layouts, options)
 
 
 def _positions(layouts: Sequence[ImageTokenLayout]) -> list[Tensor]:
@@ -165,21 +182,94 @@ def _positions(layouts: Sequence[ImageTokenLayout]) -> list[Tensor]:
     return [torch.as_tensor(layout.positions, dtype=torch.long) for layout in layouts]
 
 
-def _reduction(options: MeasurementOptions) -> dict[str, Any]:
-    """Say how rows are put together and what is kept of them."""
-    return {"reduction": options.row_reduction, "with_peaks": options.with_peaks}
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Rows:
+    """Which rows look: all of each response, and those of words of each kind.
+
+    Attributes:
+        whole: Query positions of each response.
+        by_words: Kind to the query positions of its words in each response, perhaps none.
+    """
+
+    whole: Sequence[Tensor]
+    by_words: Mapping[str, Sequence[Tensor]]
+
+    @classmethod
+    def of(
+        cls,
+        loaded: LoadedModel,
+        input_ids: Int[Tensor, "batch keys"],
+        spans: Sequence[tuple[int, int]],
+        names: Sequence[Names],
+        options: MeasurementOptions,
+    ) -> Self:
+        """Find the rows of a batch."""
+        whole = response_rows(spans, options.rows)
+        if not (options.words and names):
+            return cls(whole, {})
+        kinds = [
+            rows_by_kind(loaded.processor.tokenizer, ids[start:end].tolist(), words)
+            for ids, (start, end), words in zip(input_ids, spans, names, strict=True)
+        ]
+        none: Sequence[int] = ()
+        by_words = {
+            kind: [rows[list(one.get(kind, none))] for rows, one in zip(whole, kinds, strict=True)] for kind in KINDS
+        }
+        return cls(whole, by_words)
+
+
+@contextlib.contextmanager
+def _capture(
+    modules: Mapping[int, nn.Module], rows: _Rows, keys: Sequence[Tensor], options: MeasurementOptions
+) -> Iterator[tuple[CapturedMaps, dict[str, CapturedMaps]]]:
+    """Capture all rows and, beside them in the same pass, those of words of each kind.
+
+    A response without words of a kind has its first row in their place, which nobody looks at.
+
+    Yields:
+        What all rows give, and by kind of word.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def capture(queries: Sequence[Tensor], *, with_peaks: bool) -> CapturedMaps:
+            return stack.enter_context(
+                capture_attention(
+                    modules, queries=queries, keys=keys, reduction=options.row_reduction, with_peaks=with_peaks
+                )
+            )
+
+        whole = capture(rows.whole, with_peaks=options.with_peaks)
+        apart = {
+            kind: capture(
+                [own if len(own) else every[:1] for own, every in zip(queries, rows.whole, strict=True)],
+                with_peaks=False,
+            )
+            for kind, queries in rows.by_words.items()
+        }
+        yield whole, apart
 
 
 def _samples(
     loaded: LoadedModel,
-    captured: CapturedMaps,
+    captured: tuple[CapturedMaps, dict[str, CapturedMaps]],
+    rows: _Rows,
     layouts: Sequence[ImageTokenLayout],
     options: MeasurementOptions,
 ) -> list[CapturedSample]:
     """Put each row's maps beside its geometry."""
     num_layers = int(loaded.config.get_text_config().num_hidden_layers)
-    peaks = captured.peaks if options.with_peaks else [None] * len(layouts)
+    whole, apart = captured
+    peaks = whole.peaks if options.with_peaks else [None] * len(layouts)
+    words = {kind: maps.maps for kind, maps in apart.items()}
     return [
-        CapturedSample(maps, sees, layout, captured.layer_indices, num_layers, peak)
-        for maps, sees, layout, peak in zip(captured.maps, captured.sees_image, layouts, peaks, strict=True)
+        CapturedSample(
+            maps,
+            sees,
+            layout,
+            whole.layer_indices,
+            num_layers,
+            peaks=peak,
+            by_words={kind: words[kind][row] for kind in words if len(rows.by_words[kind][row])},
+        )
+        for row, (maps, sees, layout, peak) in enumerate(zip(whole.maps, whole.sees_image, layouts, peaks, strict=True))
     ]

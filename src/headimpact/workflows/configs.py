@@ -114,6 +114,8 @@ class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
     """More scores, names with commas between them; `all` are those of the same forward pass."""
     sinks: bool = False
     """Score once more without the sinks: image tokens that draw attention in most heads whatever the mask."""
+    words: bool = False
+    """Score the response's rows apart too: words that name the key object, other nouns, function words (English)."""
     binarization: str = "area"
     """How attention becomes a predicted region: area, mean, quantile, otsu or soft."""
     binarization_k: float = 1.0

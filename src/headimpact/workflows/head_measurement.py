@@ -13,6 +13,7 @@ from torch import Tensor
 from headimpact.attention.self_check import CaptureCheck, check_capture
 from headimpact.data.masks import resize_to_plane
 from headimpact.data.sample import Sample
+from headimpact.data.word_kinds import KINDS
 from headimpact.models.batching import BatchSize, run_in_batches
 from headimpact.models.image_tokens import WHOLE_PICTURE, ImageTokenLayout
 from headimpact.models.loading import LoadedModel
@@ -116,11 +117,12 @@ def measure_pictures(
 
     def run(prepared: tuple[Sequence[_Group], EncodedBatch | SharedPrompts]) -> list[list[ScoredPicture | str]]:
         batch, encoded = prepared
+        names = [[item.names for item in samples[place].key_objects] for place, _ in batch]
         found: list[list[ScoredPicture | str]] = [[] for _ in batch]
         if isinstance(encoded, SharedPrompts):
-            captures: Iterable[list[CapturedSample]] = run_shared_capture(loaded, encoded, options)
+            captures: Iterable[list[CapturedSample]] = run_shared_capture(loaded, encoded, options, names=names)
         else:
-            captures = [run_capture(loaded, encoded, options)]
+            captures = [run_capture(loaded, encoded, options, names=names)]
         for captured in captures:
             for (place, texts), capture, scores in zip(batch, captured, found, strict=True):
                 if len(scores) < len(texts):
@@ -171,14 +173,15 @@ def measure_capture(
     sinks = find_sinks(seen, tokens.areas, views=tokens.views) if options.sinks else None
     scored = {}
     for name in options.scores:
-        score = name.removesuffix(WITHOUT_SINKS)
-        used = tokens if sinks is None or score == name else tokens.without(sinks)
+        kind = next((kind for kind in KINDS if name.endswith(f"_{kind}")), None)
+        score = name.removesuffix(WITHOUT_SINKS if kind is None else f"_{kind}")
+        used = tokens if sinks is None or not name.endswith(WITHOUT_SINKS) else tokens.without(sinks)
         kernel = _kernel(score, options)
         if score in WITHOUT_MASK:
             scored[name] = _picture_scores(sample, captured, kernel(seen, used.boxes, views=used.views)[None])
             continue
         baselines = _baseline_maps(used, sinks=sinks if used is tokens else None)
-        rows = captured.maps
+        rows = captured.maps if kind is None else captured.by_words.get(kind, torch.full_like(seen, torch.nan))
         if score in BY_PEAKS and captured.peaks is not None:
             rows, baselines = captured.peaks, {one: _peaks(spent) for one, spent in baselines.items()}
         extra = [spent.expand(1, rows.shape[1], -1) for spent in baselines.values()]
@@ -265,7 +268,12 @@ def _average(parts: Sequence[ScoredPicture | str]) -> ScoredPicture | str:
     scored = [part for part in parts if not isinstance(part, str)]
     if len(scored) < 2:
         return parts[0]
-    return {name: _mean_of([part[name] for part in scored]) for name in scored[0]}
+    return {name: _mean_of(_speaking([part[name] for part in scored])) for name in scored[0]}
+
+
+def _speaking(parts: Sequence[PictureScores]) -> Sequence[PictureScores]:
+    """Leave out responses without any value, such as those without words of a kind; one stays."""
+    return [part for part in parts if not np.isnan(part.own).all()] or parts[:1]
 
 
 def _mean_of(parts: Sequence[PictureScores]) -> PictureScores:

@@ -18,7 +18,8 @@ class MeasurementOptions:
     """How attention becomes a number; every choice that the method leaves open.
 
     Attributes:
-        scores: Names of the scores to compute, as in `SCORES`, or those followed by `WITHOUT_SINKS`.
+        scores: Names of the scores to compute, as in `SCORES`, or those followed by `WITHOUT_SINKS` or a kind of word.
+        words: Whether the rows of words of each kind are captured apart.
         sinks: Whether a map that looks at the sinks alone is scored among those that need no model.
         binarization: Rule that turns attention into a predicted region.
         k: Factor of the rule `mean`.
@@ -30,6 +31,7 @@ class MeasurementOptions:
 
     scores: tuple[str, ...] = ("head_impact",)
     sinks: bool = False
+    words: bool = False
     binarization: str = "area"
     k: float = 1.0
     quantile: float = 0.8

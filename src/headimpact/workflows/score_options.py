@@ -6,7 +6,8 @@ from headimpact.core.errors import OptionError, UnknownNameError
 from headimpact.core.provenance import hash_texts
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.dataset import KeyObjectDataset
-from headimpact.scoring import CAUSAL_SCORES, SCORES, WITHOUT_SINKS
+from headimpact.data.word_kinds import KINDS
+from headimpact.scoring import BY_PEAKS, CAUSAL_SCORES, SCORES, WITHOUT_MASK, WITHOUT_SINKS
 from headimpact.scoring.aggregation import check_layer_rule
 from headimpact.scoring.stability import plan_looks
 from headimpact.workflows.configs import ScoreConfig
@@ -41,6 +42,11 @@ def check_options(config: ScoreConfig) -> None:
     for name in ("batch_size", "shard_size", "captions_per_image", "donors", "bootstrap"):
         if getattr(config, name) < 1:
             raise OptionError(f"--{name.replace('_', '-')} is {getattr(config, name)}; expected 1 or more.")
+    if config.words and config.score in WITHOUT_MASK | BY_PEAKS:
+        raise OptionError(
+            f"--words was given with --score {config.score}, which is not one of attention maps and masks. Leave it "
+            "out, or name another score, such as head_impact."
+        )
     if config.examples < 0:
         raise OptionError(f"--examples is {config.examples}; expected 0 or more.")
     if config.draws is not None and config.draws < 1:
@@ -92,12 +98,13 @@ def score_names(config: ScoreConfig) -> tuple[str, ...]:
 
 
 def measured_names(config: ScoreConfig) -> tuple[str, ...]:
-    """List what a run measures: its scores and, where asked for, each once more without the sinks."""
+    """List what a run measures: its scores, where asked for each once more without sinks, and its own by words."""
     names = score_names(config)
+    apart = tuple(f"{config.score}_{kind}" for kind in KINDS) if config.words else ()
     if not config.sinks:
-        return names
+        return (*names, *apart)
     again = tuple(f"{name}{WITHOUT_SINKS}" for name in names if name not in ("sink_share", *CAUSAL_SCORES))
-    return tuple(dict.fromkeys((*names, "sink_share", *again)))
+    return tuple(dict.fromkeys((*names, "sink_share", *again, *apart)))
 
 
 def measurement_options(config: ScoreConfig) -> "MeasurementOptions":
@@ -111,6 +118,7 @@ def measurement_options(config: ScoreConfig) -> "MeasurementOptions":
     return MeasurementOptions(
         scores=tuple(name for name in measured_names(config) if name not in CAUSAL_SCORES),
         sinks=config.sinks,
+        words=config.words,
         binarization=config.binarization,
         k=config.binarization_k,
         quantile=config.binarization_quantile,
@@ -144,7 +152,7 @@ def shard_identity(
         "response": config.response,
         "captions_per_image": config.captions_per_image,
         "view": config.view,
-        **({"sinks": True} if config.sinks else {}),
+        **{name: True for name in ("sinks", "words") if getattr(config, name)},
         "batch_size": config.batch_size,
         "shard_size": config.shard_size,
         **({"looks": list(plan_looks(len(dataset)))} if config.until_stable else {}),

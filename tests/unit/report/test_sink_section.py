@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from headimpact.report.sections.several_scores import several_scores
-from headimpact.report.sections.sinks import sink_part
+from headimpact.report.sections.sinks import sink_section
 from tests.unit.report.builders import head_scores
 from tests.unit.report.test_several_scores import renamed
 
@@ -27,7 +27,7 @@ def run(*, share=0.4, without=OWN[::-1], on_sinks=ON_SINKS):
 
 
 def test_what_they_draw_and_where_they_lie():
-    part = sink_part(run())
+    part = sink_section(run())
     assert part is not None
     assert (
         "take 3.3\u00a0% of a head's attention to the picture on average, and 40\u00a0% in head 1 of layer 2."
@@ -42,13 +42,13 @@ def test_what_they_draw_and_where_they_lie():
 
 @pytest.mark.parametrize(("low", "said"), [(0.1, True), (-0.1, False)], ids=["on the objects", "anywhere"])
 def test_a_warning_where_they_lie_on_the_objects(low, said):
-    part = sink_part(run(on_sinks={**ON_SINKS, "gap_low": low}))
+    part = sink_section(run(on_sinks={**ON_SINKS, "gap_low": low}))
     assert part is not None
     assert ("part of what heads look for goes with them" in part.findings[1]) == said
 
 
 def test_the_table_holds_both():
-    part = sink_part(run())
+    part = sink_section(run())
     assert part is not None
     (row,) = part.tables[0].rows
     assert row.name == "Head Impact"
@@ -59,20 +59,20 @@ def test_the_table_holds_both():
 
 
 def test_no_sinks_is_said_in_a_sentence():
-    part = sink_part(run(share=0.0))
+    part = sink_section(run(share=0.0))
     assert part is not None
     assert part.findings[0].startswith("No picture has a sink")
     assert (part.tables, part.panels) == ((), ())
 
 
 def test_a_score_without_any_value_is_told_with_dashes():
-    part = sink_part(run(without=np.full_like(OWN, np.nan)))
+    part = sink_section(run(without=np.full_like(OWN, np.nan)))
     assert part is not None
     assert {cell.value for cell in part.tables[0].rows[0].cells[3:6]} == {"\u2013"}
 
 
 def test_a_run_without_them_has_no_such_section():
-    assert sink_part(head_scores()) is None
+    assert sink_section(head_scores()) is None
     plain = several_scores(run(), None)
     assert plain is not None
     assert [row.name for row in plain.tables[0].rows] == ["Head Impact", "Sink share"]

@@ -10,7 +10,7 @@ from headimpact.report.figures.head_map import HeadMapPanel, render_scale
 from headimpact.report.page import Cell, Drawings, MatrixPanel, Row, SeveralScores, Table
 from headimpact.report.ranking import beyond_chance, rank_heads
 from headimpact.report.sections.baselines import NAMES
-from headimpact.scoring import WITHOUT_SINKS
+from headimpact.scoring import is_variant
 from headimpact.scoring.agreement import DEPTH, ScoreAgreement
 from headimpact.scoring.depth import depth_alone
 from headimpact.scoring.head_scores import HeadScores
@@ -30,7 +30,7 @@ def several_scores(scores: HeadScores, agreement: ScoreAgreement | None) -> Seve
     Returns:
         Findings, matrices and tables; None where the run has one score alone.
     """
-    others = [other for name, other in scores.others.items() if not name.endswith(WITHOUT_SINKS)]
+    others = [other for name, other in scores.others.items() if not is_variant(name)]
     if not others:
         return None
     every = (scores, *others)

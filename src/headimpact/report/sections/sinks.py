@@ -4,12 +4,14 @@ import numpy as np
 
 from headimpact.report import wording
 from headimpact.report.figures.head_map import HeadMapPanel, render_head_map, render_scale
-from headimpact.report.page import Cell, Panel, Row, SinkPart, Table
+from headimpact.report.page import Cell, Panel, Row, Section, Table
 from headimpact.report.ranking import highest, rank_heads
 from headimpact.scoring import WITHOUT_SINKS
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.scoring.rank_agreement import spearman, top_overlap
 from headimpact.selection.budget import default_layer_count
+
+TITLE = "What is left without sinks?"
 
 NONE_FOUND = (
     "No picture has a sink: no image token draws more than ten times its share of the area in half of the heads. "
@@ -17,7 +19,7 @@ NONE_FOUND = (
 )
 
 
-def sink_part(scores: HeadScores) -> SinkPart | None:
+def sink_section(scores: HeadScores) -> Section | None:
     """Describe a run that was scored with and without sinks; None for others.
 
     Args:
@@ -30,8 +32,9 @@ def sink_part(scores: HeadScores) -> SinkPart | None:
         return None
     drawn = share.values["sink_share"]
     if not np.nan_to_num(drawn).any():
-        return SinkPart(findings=(NONE_FOUND,), panels=(), tables=())
-    return SinkPart(
+        return Section(TITLE, findings=(NONE_FOUND,), panels=(), tables=())
+    return Section(
+        TITLE,
         findings=(what_they_draw(drawn), *where_they_lie(scores)),
         panels=(share_panel(drawn),),
         tables=(with_and_without(pairs),),

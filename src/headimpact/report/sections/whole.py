@@ -21,10 +21,11 @@ from headimpact.report.sections.knockout import knockout_part, knockout_verdict
 from headimpact.report.sections.quotes import quotes
 from headimpact.report.sections.sensitivity import sensitivity_part
 from headimpact.report.sections.several_scores import several_scores
-from headimpact.report.sections.sinks import sink_part
+from headimpact.report.sections.sinks import sink_section
 from headimpact.report.sections.stability import stability_part
 from headimpact.report.sections.tuning_effect import effect_tables
 from headimpact.report.sections.verdict import comparison_verdict, other_verdict, score_verdict
+from headimpact.report.sections.words import word_section
 from headimpact.scoring.head_scores import HeadScores
 
 TITLE = "Which layers look at the key objects, and does tuning them pay?"
@@ -86,7 +87,7 @@ def _score_part(run: RunFiles, scores: HeadScores, runs: Sequence[RunFiles], *, 
         bar_caption=score_section.bar_caption(scores),
         layer_table=score_section.layer_table(scores, chosen_layers=chosen),
         several=several_scores(scores, run.agreement),
-        sinks=sink_part(scores),
+        further=tuple(part for part in (sink_section(scores), word_section(scores)) if part is not None),
         example_intro=example_intro(run.examples),
         examples=example_views(run.examples, scores.values[scores.score], prefix=prefix),
         stability=stability_part(run.stability),

@@ -1,0 +1,47 @@
+"""Rows of words in the report: the best head over each kind, beside chance; none where there is nothing to tell."""
+
+import dataclasses
+
+import numpy as np
+
+from headimpact.report.sections.several_scores import several_scores
+from headimpact.report.sections.words import word_section
+from tests.unit.report.builders import head_scores
+from tests.unit.report.test_several_scores import renamed
+
+
+def run(*, function=0.1):
+    """Make a run whose best head, 0 of layer 1, has 0.6 over key words and `function` over function words."""
+    others = {}
+    for kind, value in (("key_words", 0.6), ("function_words", function)):
+        own = np.full((3, 4), 0.06)
+        own[1, 0] = value
+        others[f"head_impact_{kind}"] = renamed(head_scores(own=own), f"head_impact_{kind}")
+    return dataclasses.replace(head_scores(), others=others)
+
+
+def test_the_best_head_over_each_kind():
+    section = word_section(run())
+    assert section is not None
+    assert section.findings[0].startswith(
+        "Head 0 of layer 1, the best over all rows, has a Head Impact of 0.60 over words that name the key object and "
+        "0.10 over function words (negative control)."
+    )
+    rows = {row.name: [cell.value for cell in row.cells] for row in section.tables[0].rows}
+    assert list(rows) == ["all words", "words that name the key object", "function words (negative control)"]
+    assert rows["all words"][:3] == ["0.500", "0.050", "+0.450"]
+    assert rows["words that name the key object"][:3] == ["0.600", "0.050", "+0.550"]
+    assert rows["words that name the key object"][-1] == "1 of 12"
+    assert {len(cells) + 1 for cells in rows.values()} == {len(section.tables[0].head)}
+
+
+def test_pictures_without_such_words_leave_dashes():
+    section = word_section(run(function=np.nan))
+    assert section is not None
+    assert "\u2013 over function words" in section.findings[0]
+
+
+def test_a_run_without_words_has_no_such_section():
+    assert word_section(head_scores()) is None
+    assert several_scores(run(), None) is None
+    assert word_section(dataclasses.replace(run(), values=head_scores(own=np.full((3, 4), np.nan)).values)) is None
