@@ -160,7 +160,14 @@ def _replace_in_turn(
     return tuple(sorted(taken))
 
 
-def take_draw(propose: Callable[[], T | None], draw: int, *, excluded: T | None, kind: str = "layers") -> T:
+def take_draw(
+    propose: Callable[[], T | None],
+    draw: int,
+    *,
+    excluded: T | None,
+    kind: str = "layers",
+    most_tries: int = MOST_TRIES,
+) -> T:
     """Give the draw-th different proposal.
 
     Args:
@@ -168,6 +175,7 @@ def take_draw(propose: Callable[[], T | None], draw: int, *, excluded: T | None,
         draw: Which draw, 0-based.
         excluded: The set that is never given; None to allow all.
         kind: What the sets are of, for the message.
+        most_tries: Proposals per draw after which it gives up.
 
     Returns:
         The set.
@@ -177,7 +185,7 @@ def take_draw(propose: Callable[[], T | None], draw: int, *, excluded: T | None,
     """
     known: set[T | None] = {None, excluded}
     found = -1
-    for _ in range(MOST_TRIES * (draw + 1)):
+    for _ in range(most_tries * (draw + 1)):
         one = propose()
         if one is None or one in known:
             continue

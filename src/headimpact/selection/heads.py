@@ -8,7 +8,7 @@ import numpy as np
 
 from headimpact.core.architecture import ArchitectureSummary
 from headimpact.core.errors import OptionError
-from headimpact.core.head_parts import Head, count_head_lora_parameters, heads_by_layer
+from headimpact.core.head_parts import Head, count_head_lora_parameters, head_part, heads_by_layer
 from headimpact.core.lora_arithmetic import check_lora_targets
 from headimpact.core.registry import unknown_name_message
 from headimpact.scoring.head_scores import HeadScores
@@ -22,15 +22,36 @@ HEAD_STRATEGIES = ("top-k", "bottom-k", "random", "depth-matched")
 WELL_FILLED = 0.99
 """Share of the budget below which a choice says that it leaves some, so that arms may differ in cost."""
 
+_MOST_TRIES = 1000
 _STREAMS = {"random": 3, "depth-matched": 4}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Price:
+    """What heads add to one projection of a layer at rank 1.
+
+    Attributes:
+        shared: What the layer's first head pays for all.
+        width: What the first head of a part pays for its rows or columns.
+        heads_per_part: Query heads that share them.
+    """
+
+    shared: int
+    width: int
+    heads_per_part: int
+
+    def add(self, head_idx: int, taken: Sequence[int]) -> int:
+        """Count what one more head of the layer adds."""
+        part = head_idx // self.heads_per_part
+        is_new = all(other // self.heads_per_part != part for other in taken)
+        return self.shared * (not taken) + self.width * is_new
 
 
 @dataclasses.dataclass(frozen=True)
 class _Room:
     """How many heads there is room for: a number, or parameters at rank 1."""
 
-    architecture: ArchitectureSummary
-    target_modules: tuple[str, ...]
+    prices: dict[int, tuple[_Price, ...]]
     k: int | None
     units: int | None
 
@@ -38,14 +59,13 @@ class _Room:
         """Take heads in an order, leaving out those that would exceed the room; ascending."""
         if self.units is None or self.k is not None:
             return tuple(sorted(list(order)[: self.k]))
-        taken: dict[int, tuple[int, ...]] = {}
-        costs: dict[int, int] = {}
+        left, taken = self.units, {layer_idx: list[int]() for layer_idx in self.prices}
         for layer_idx, head_idx in order:
-            wider = (*taken.get(layer_idx, ()), head_idx)
-            cost = _layer_cost(self.architecture, layer_idx, wider, self.target_modules)
-            if sum(costs.values()) - costs.get(layer_idx, 0) + cost <= self.units:
-                taken[layer_idx], costs[layer_idx] = wider, cost
-        return tuple(sorted((layer_idx, head) for layer_idx, heads in taken.items() for head in heads))
+            price = sum(one.add(head_idx, taken[layer_idx]) for one in self.prices[layer_idx])
+            if price <= left:
+                taken[layer_idx].append(head_idx)
+                left -= price
+        return tuple(sorted((layer_idx, head_idx) for layer_idx, heads in taken.items() for head_idx in heads))
 
 
 def select_heads(
@@ -80,27 +100,30 @@ def select_heads(
 
     Raises:
         UnknownNameError: If a target module is unknown.
-        OptionError: If the strategy chooses no heads, neither k nor budget is given, k is below 1 or above the heads
-            that have a score, the budget holds no head at r or not k heads at r = 1, a draw goes with a strategy
-            without draws, or there are fewer different draws than asked for.
+        OptionError: If no head has a score, the strategy chooses no heads, neither k nor budget is given, k is below 1
+            or above the heads that have a score, the budget holds no head at r or not k heads at r = 1, a draw goes
+            with a strategy without draws, or there are fewer different draws than asked for.
         UnsupportedModelError: If a projection does not divide into heads.
     """
     values = scores.values[scores.score].astype(np.float64)
     heads = tuple((int(layer_idx), int(head_idx)) for layer_idx, head_idx in np.argwhere(~np.isnan(values)))
     _check_options(strategy, k, budget, draw, num_heads=len(heads))
     architecture = scores.architecture
-    check_lora_targets(architecture, sorted({layer for layer, _ in heads}), r=r, target_modules=target_modules)
     allowed = None if budget is None else parse_budget(budget, total_parameters=architecture.total_parameters)
-    room = _Room(architecture, target_modules, k, None if allowed is None else allowed // r)
+    layers = sorted({layer_idx for layer_idx, _ in heads})
+    check_lora_targets(architecture, layers, r=r, target_modules=target_modules)
+    prices = {layer: tuple(_price(architecture, layer, name) for name in target_modules) for layer in layers}
+    if allowed is not None and k is None:
+        _check_room(budget, allowed, prices, r)
+    room = _Room(prices, k, None if allowed is None else allowed // r)
     ranked = sorted(heads, key=lambda head: (-values[head], head))
     chosen = _choose(strategy, ranked, room, num_layers=architecture.num_layers, seed=seed, draw=draw)
-    cost = _cost(architecture, chosen, target_modules) if chosen else 0
-    if allowed is not None and k is not None:
-        r = allowed // cost
-    _check_room(chosen, budget, allowed, r, smallest=min(_cost(architecture, [head], target_modules) for head in heads))
-    notes = ()
-    if allowed is not None and r * cost < WELL_FILLED * allowed:
-        notes = (f"{r * cost:,} of the {allowed:,} parameters of the budget {budget} are used; nothing more fits.",)
+    notes: tuple[str, ...] = ()
+    if allowed is not None:
+        cost = count_head_lora_parameters(architecture, chosen, r=1, target_modules=target_modules).trainable
+        r = r if k is None else _fitting_rank(budget, allowed, cost, num_heads=len(chosen))
+        if r * cost < WELL_FILLED * allowed:
+            notes = (f"{r * cost:,} of the {allowed:,} parameters of the budget {budget} are used; nothing more fits.",)
     return Selection(
         strategy=strategy,
         layers=tuple(heads_by_layer(chosen)),
@@ -137,7 +160,7 @@ def _choose(
         return room.fill(_replacements(top, heads, num_layers=num_layers, generator=generator))
 
     propose: Callable[[], tuple[Head, ...]] = at_random if strategy == "random" else nearby
-    return take_draw(propose, draw, excluded=top, kind="heads")
+    return take_draw(propose, draw, excluded=top, kind="heads", most_tries=_MOST_TRIES)
 
 
 def _replacements(
@@ -171,17 +194,16 @@ def _replacements(
     return [*found, *(rest[place] for place in generator.permutation(len(rest)))]
 
 
-def _layer_cost(
-    architecture: ArchitectureSummary, layer_idx: int, heads: Sequence[int], target_modules: Sequence[str]
-) -> int:
-    """Count what heads of one layer train at rank 1."""
-    one_layer = [(layer_idx, head_idx) for head_idx in sorted(heads)]
-    return _cost(architecture, one_layer, target_modules)
-
-
-def _cost(architecture: ArchitectureSummary, heads: Sequence[Head], target_modules: Sequence[str]) -> int:
-    """Count what heads train at rank 1."""
-    return count_head_lora_parameters(architecture, heads, r=1, target_modules=target_modules).trainable
+def _price(architecture: ArchitectureSummary, layer_idx: int, projection: str) -> _Price:
+    """Find what heads add to one projection."""
+    part = head_part(architecture, layer_idx, projection, [0])
+    inputs, outputs = architecture.projections_of(layer_idx)[projection]
+    width = len(part.indices)
+    return _Price(
+        shared=inputs if part.in_rows else outputs,
+        width=width,
+        heads_per_part=architecture.num_heads * width // part.size,
+    )
 
 
 def _check_options(strategy: str, k: int | None, budget: str | None, draw: int, *, num_heads: int) -> None:
@@ -192,6 +214,8 @@ def _check_options(strategy: str, k: int | None, budget: str | None, draw: int, 
     """
     if strategy not in HEAD_STRATEGIES:
         raise OptionError(unknown_name_message("strategy for heads", strategy, HEAD_STRATEGIES))
+    if not num_heads:
+        raise OptionError("Cannot choose heads: none has a score. Score on pictures the model's heads can see.")
     if k is None and budget is None:
         raise OptionError("How many heads is not said: neither k nor a budget was given. Pass --k, --budget or both.")
     if k is not None and not 1 <= k <= num_heads:
@@ -202,19 +226,29 @@ def _check_options(strategy: str, k: int | None, budget: str | None, draw: int, 
         )
 
 
-def _check_room(chosen: Sequence[Head], budget: str | None, allowed: int | None, r: int, *, smallest: int) -> None:
-    """Refuse a budget that holds nothing.
+def _check_room(budget: str | None, allowed: int, prices: dict[int, tuple[_Price, ...]], r: int) -> None:
+    """Refuse a budget that holds no head.
 
     Raises:
         OptionError: If it does not.
     """
-    if not chosen:
+    smallest = r * min(sum(price.shared + price.width for price in of_layer) for of_layer in prices.values())
+    if smallest > allowed:
         raise OptionError(
-            f"Budget too small: {budget} is {allowed:,} parameters, one head at r = {r} takes {r * smallest:,}. Pass a "
+            f"Budget too small: {budget} is {allowed:,} parameters, one head at r = {r} takes {smallest:,}. Pass a "
             "larger --budget or a smaller --r."
         )
-    if r < 1:
+
+
+def _fitting_rank(budget: str | None, allowed: int, cost: int, *, num_heads: int) -> int:
+    """Give the highest rank at which some heads fit.
+
+    Raises:
+        OptionError: If they do not at r = 1.
+    """
+    if cost > allowed:
         raise OptionError(
-            f"Budget too small: {budget} is {allowed:,} parameters, which does not hold {len(chosen)} heads at r = 1. "
-            "Pass a larger --budget or a smaller --k."
+            f"Budget too small: {budget} is {allowed:,} parameters, {num_heads} heads at r = 1 take {cost:,}. Pass a "
+            "larger --budget or a smaller --k."
         )
+    return allowed // cost
