@@ -50,7 +50,10 @@ def clip(tmp_path_factory):
         projection_dim=8,
     )
     torch.manual_seed(0)
-    CLIPModel(config).save_pretrained(folder)
+    model = CLIPModel(config)
+    with torch.no_grad():
+        model.visual_projection.weight.neg_()  # as drawn, all cosines with the pictures are negative, all scores 0
+    model.save_pretrained(folder)
     small = {"height": 32, "width": 32}
     image_processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=small)
     CLIPProcessor(image_processor, tokenizer).save_pretrained(folder)
@@ -165,7 +168,7 @@ def test_a_batch_gives_what_each_text_gives_alone_and_layers_differ(bert):
 def test_bertscore_refuses_a_layer_that_is_not_there_and_a_missing_checkpoint(bert, tmp_path):
     with pytest.raises(OptionError, match=r"--bert-layer is 4; .* has hidden states 0 to 3"):
         WordEncoder(bert, layer=4)
-    with pytest.raises(DataFormatError, match=r"Cannot load config\.json"):
+    with pytest.raises(UnsupportedModelError, match=r"Cannot load config\.json"):
         WordEncoder(str(tmp_path))
     with pytest.raises(DataFormatError, match="no text encoder was named; pass --bert-checkpoint"):
         evaluate_predictions(PAIR, metrics=["bertscore"])
