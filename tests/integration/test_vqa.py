@@ -7,6 +7,7 @@ import pytest
 
 from headimpact.data.closed_questions import find_template
 from headimpact.evaluation.results import read_predictions
+from tests.builders import shared_data
 from tests.integration.conftest import done, run
 from tests.integration.makers import written_scores
 
@@ -14,7 +15,7 @@ FAST = ("--max-new-tokens", 3, "--batch-size", 16)
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory, tiny_llava, scenes) -> Path:
+def tuned(tmp_path_factory: pytest.TempPathFactory, tiny_llava: Path, scenes: Path) -> Path:
     """Give the run folder of a model tuned on answers."""
     root = tmp_path_factory.mktemp("vqa")
     done("select", "--scores", written_scores(root / "scores"), "--k", 1, "--out", root / "top")
@@ -98,6 +99,17 @@ def test_a_result_file_is_measured_without_a_model(tmp_path):
     assert found["chair_i"] == pytest.approx(1 / 3)
     text = done(*files(tmp_path), *options).out
     assert "CIDEr-D: " in text
+
+
+@pytest.mark.slow
+def test_the_golden_result_file_has_the_golden_scores():
+    folder = shared_data("coco_caption")
+    results, references = folder / "captions_val2014_fakecap_results_subset.json", "captions_val2014_subset370.json"
+    words = ("evaluate", "--predictions", results, "--references", folder / references, "--tokenizer", "ptb", "--json")
+    found = done(*words).json
+    expected = json.loads((folder / "expected_scores.json").read_text())["scores"]
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+    assert "stanford-corenlp-3.6.0.jar" in found["left_out"]["SPICE"]
 
 
 @pytest.mark.parametrize(

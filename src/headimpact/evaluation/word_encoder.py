@@ -31,6 +31,7 @@ class WordEncoder:
 
         Raises:
             DataFormatError: If files are missing or broken.
+            UnsupportedModelError: If its config names no model that transformers knows.
             OptionError: If the device is not to be had or there is no such layer.
         """
         self._device = resolve_device(device)

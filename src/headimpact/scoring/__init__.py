@@ -52,4 +52,4 @@ def is_variant(name: str) -> bool:
         >>> is_variant("auroc"), is_variant("auroc_without_sinks")
         (False, True)
     """
-    return name not in SCORES
+    return name not in (*SCORES, *CAUSAL_SCORES)

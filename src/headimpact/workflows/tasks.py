@@ -1,7 +1,6 @@
 """The two tasks that a model is tuned and evaluated on: captions of pictures, and answers to closed questions."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from headimpact.core.errors import OptionError, UnknownNameError
 from headimpact.core.registry import unknown_name_message
@@ -11,41 +10,13 @@ from headimpact.data.formats.questions import with_questions
 from headimpact.data.sample import Sample
 from headimpact.evaluation.requests import ResponseRequest
 from headimpact.tuning.examples import TuningExample
+from headimpact.workflows.configs import EvaluateConfig, TuneConfig
 
 CAPTIONING, VQA = "captioning", "vqa"
 TASKS = (CAPTIONING, VQA)
 
 
-class TaskOptions(Protocol):
-    """Options of `tune` and `evaluate` that choose the task."""
-
-    @property
-    def task(self) -> str:
-        """One of `TASKS`."""
-        ...
-
-    @property
-    def answer_template(self) -> str | None:
-        """Name of a template."""
-        ...
-
-    @property
-    def prompt(self) -> str | None:
-        """Prompt of captions."""
-        ...
-
-    @property
-    def model(self) -> str:
-        """The model, whose family has a template."""
-        ...
-
-    @property
-    def revision(self) -> str | None:
-        """Its revision."""
-        ...
-
-
-def check_task(config: TaskOptions) -> None:
+def check_task(config: TuneConfig | EvaluateConfig) -> None:
     """Refuse an unknown task or template, and options of the other task.
 
     Raises:
@@ -65,7 +36,9 @@ def check_task(config: TaskOptions) -> None:
         )
 
 
-def ask_task(config: TaskOptions, dataset: KeyObjectDataset) -> tuple[KeyObjectDataset, AnswerTemplate | None]:
+def ask_task(
+    config: TuneConfig | EvaluateConfig, dataset: KeyObjectDataset
+) -> tuple[KeyObjectDataset, AnswerTemplate | None]:
     """Give the pictures what the task asks about them.
 
     Args:

@@ -106,12 +106,11 @@ def collect_statistics(folder: Path) -> DatasetStatistics:
         counts["categories"].update(block.category or "(none)" for block in blocks)
         if line.area_share is not None:
             counts["area_steps"][_area_step(line.area_share)] += 1
-    for line in read_lines(folder / DECISIONS_FILE):
-        counts["reasons"][str(line.get("reason"))] += 1
-    for line in read_lines(folder / QUESTIONS_FILE):
-        counts["questions"][
-            f"{line.get('kind')} {line.get('answer') if line.get('kind') != 'which' else '(name)'}"
-        ] += 1
+    for decision in read_lines(folder / DECISIONS_FILE):
+        counts["reasons"][str(decision.get("reason"))] += 1
+    for question in read_lines(folder / QUESTIONS_FILE):
+        kind = question.get("kind")
+        counts["questions"][f"{kind} {'(name)' if kind == 'which' else question.get('answer')}"] += 1
     info = next(iter(read_lines(folder / INFO_FILE, whole=True)), {})
     return DatasetStatistics(
         pictures=pictures,
