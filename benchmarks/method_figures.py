@@ -55,10 +55,10 @@ def maps() -> dict[str, torch.Tensor]:
 
 
 def values(attention: torch.Tensor) -> list[tuple[str, float]]:
-    """Score one map by every score; its arg-max over all keys is an image token unless text takes more."""
+    """Score one map by every score; what the picture leaves goes to two text tokens, half each."""
     boxes, key = tokens()
     areas, rows = torch.ones(SIDE**2), attention[None, None]
-    text = 1.0 - attention.sum()
+    text = (1.0 - attention.sum()) / 2
     best = (attention == attention.max()) & (attention > text)
     peaks = (best.float() / best.sum().clamp(min=1))[None, None]
     found = []

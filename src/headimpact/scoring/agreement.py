@@ -170,12 +170,12 @@ def _correlations(values: Float[np.ndarray, "scores units"]) -> Matrix:
 
 
 def _overlaps(layers: Float[np.ndarray, "scores layers"], *, k: int) -> Matrix:
-    """Give the share of the k best layers that every two scores have in common; NaN for a score without any."""
-    empty = np.isnan(layers).all(axis=1)
+    """Give the share of the k best layers that every two scores have in common; NaN where one ranks no layers."""
+    flat = np.array([len(np.unique(row[~np.isnan(row)])) < 2 for row in layers])
     if not k:
         return np.full((len(layers), len(layers)), np.nan)
     shared = np.array([[top_overlap(one, other, k=k) for other in layers] for one in layers])
-    return np.where(empty[:, None] | empty[None, :], np.nan, shared)
+    return np.where(flat[:, None] | flat[None, :], np.nan, shared)
 
 
 def _rows(matrix: Matrix) -> list[list[float | None]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from headimpact.scoring import is_variant
 from headimpact.scoring.agreement import ScoreAgreement
 from headimpact.scoring.depth import depth_alone
 from headimpact.scoring.head_scores import HeadScores
@@ -23,7 +24,7 @@ def describe_scores(scores: HeadScores, agreement: ScoreAgreement | None = None)
         f"chance {heads['null_mean'][best]:.3f}, gap {heads['gap'][best]:+.3f} "
         f"[{heads['gap_low'][best]:+.3f}, {heads['gap_high'][best]:+.3f}]",
         f"heads above chance (q <= 0.05): {significant} of {heads['q'].size}",
-        *(f"{name}: {value:.3f}" for name, value in scores.baselines.items()),
+        *(f"{name}: {'none found' if np.isnan(value) else f'{value:.3f}'}" for name, value in scores.baselines.items()),
         *_twin_line(scores),
         *_depth_line(scores),
         "layer  score  chance     gap       q",
@@ -34,7 +35,11 @@ def describe_scores(scores: HeadScores, agreement: ScoreAgreement | None = None)
         ),
         *(f"warning: {warning}" for warning in scores.warnings),
         f"layers by score: {' '.join(map(str, rank_layers(scores)))}",
-        *(f"layers by {name}: {' '.join(map(str, layers))}" for name, layers in rank_layers_by_others(scores).items()),
+        *(
+            f"layers by {name}: {' '.join(map(str, layers))}"
+            for name, layers in rank_layers_by_others(scores).items()
+            if not is_variant(name)
+        ),
         *(_score_lines(scores, agreement) if scores.others else []),
     ]
 
@@ -95,4 +100,6 @@ def _correlation(name: str, agreement: ScoreAgreement | None) -> str:
         return ""
     place = agreement.names.index(name)
     value, low, high = (float(part[0, place]) for part in (agreement.correlation, agreement.low, agreement.high))
+    if np.isnan(value):
+        return ""
     return f"{value:+.2f}" + ("" if np.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")

@@ -89,6 +89,7 @@ def test_heads_that_a_score_has_none_for_are_left_out_for_all():
 def test_a_score_that_is_the_same_for_all_heads_agrees_with_none():
     found = score_agreement({"a": noisy(8), "flat": np.ones((20, 4, 3), dtype=np.float32)}, k=1, resamples=10)
     assert np.isnan(found.correlation[1]).all()
+    assert np.isnan(found.overlap[1]).all()
 
 
 def test_one_picture_has_no_interval():
