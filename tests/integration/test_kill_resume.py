@@ -20,7 +20,7 @@ SCORE = ("--draws", 200, "--bootstrap", 50, "--donors", 3, *SINGLY)
 STAGES = {
     "score": ("--split", "all", "--limit", 8, "--baseline", "untrained", "--examples", 1, *SCORE),
     "evaluate": ("--split", "all", "--limit", 8, "--max-new-tokens", 4, "--batch-size", 1),
-    "knockout": ("--split", "all", "--limit", 8, "--k", 1, "--draws", 2, "--bootstrap", 100, *SINGLY),
+    "knockout": ("--split", "all", "--limit", 5, "--k", 1, "--draws", 1, "--bootstrap", 100, *SINGLY),
 }
 WORK = {
     "score": "*samples/shard_*.safetensors",

@@ -39,12 +39,12 @@ def measured(worth, *, each="head", noise=0.05, naming=False, draws=19):
 
 
 def table(worth, *, margin=0.05, **options) -> KnockoutTable:
-    return compare_knockouts(*measured(worth, **options), margin=margin, resamples=300, seed=0)
+    return compare_knockouts(*measured(worth, **options), margin=margin, resamples=100, seed=0)
 
 
 def test_numbers_of_an_arm_are_means_over_its_draws():
     samples, sets, scores = measured(effects(follow=1.0))
-    found = compare_knockouts(samples, sets, scores, margin=0.05, resamples=300, seed=0)
+    found = compare_knockouts(samples, sets, scores, margin=0.05, resamples=100, seed=0)
     columns = sets.arm("layers", "random").columns
     row = found.row("layers", "random")
     assert row is not None
@@ -84,10 +84,11 @@ def test_equal_heads_show_no_difference():
     assert screen_sentence(found).startswith("No measurable difference for the loss between the layers")
 
 
-def test_a_score_without_a_bearing_on_the_loss_is_undecided_or_nothing():
-    found = table(effects(follow=0.0), margin=1e-4)
+def test_too_few_draws_decide_nothing():
+    found = table(effects(follow=1.0), draws=5)
     assert found.verdict is not None
     assert found.verdict.answer == "undecided"
+    assert found.verdict.evidence.difference.low > 0
     assert screen_sentence(found).startswith("Undecided whether")
 
 
@@ -116,7 +117,7 @@ def test_measures_stand_side_by_side(each):
 def test_agreement_is_that_of_the_rankings():
     worth = effects(follow=0.6)
     samples, sets, scores = measured(worth, noise=0.0)
-    found = compare_knockouts(samples, sets, scores, margin=0.05, resamples=300, seed=0)
+    found = compare_knockouts(samples, sets, scores, margin=0.05, resamples=100, seed=0)
     pair = next(one for one in found.agreements if (one.unit, one.second) == ("heads", "knockout"))
     assert pair.first == "head_impact"
     assert pair.plain.value == pytest.approx(spearman(scores.values["head_impact"].ravel(), worth.ravel()))
@@ -140,7 +141,8 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     found = table(effects(follow=0.5), naming=True)
     found.write(tmp_path)
     again = KnockoutTable.read(tmp_path)
-    assert dataclasses.replace(again, values={}, options={}) == dataclasses.replace(found, values={}, options={})
+    one, other = (dataclasses.asdict(dataclasses.replace(this, values={})) for this in (again, found))
+    assert one == other
     assert set(again.values) == set(found.values)
     for name, values in found.values.items():
         np.testing.assert_array_equal(again.values[name], values)
@@ -158,6 +160,6 @@ def test_a_loss_that_falls_without_random_heads_is_named():
     worth = effects(follow=0.5)
     samples, sets, scores = measured(-worth)
     samples = dataclasses.replace(samples, rises=np.concatenate([-samples.rises[:, :1], samples.rises[:, 1:]], axis=1))
-    found = compare_knockouts(samples, sets, scores, margin=0.05, resamples=300, seed=0)
+    found = compare_knockouts(samples, sets, scores, margin=0.05, resamples=100, seed=0)
     assert any("surer of other answers than of these references" in note for note in found.notes)
     assert not any("surer" in note for note in table(worth).notes)
