@@ -1,6 +1,7 @@
 """What kept states were made from: hashes of the model below a layer, of the processor, and of pictures and texts."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from headimpact.core.provenance import hash_texts
 from headimpact.models.family import base_model
 from headimpact.models.loading import LoadedModel
 from headimpact.tuning.examples import TuningExample
+
+_IN_PASSING = ("_name_or_path", "use_cache")
 
 
 def describe_prefix(loaded: LoadedModel, layer_idx: int) -> dict[str, Any]:
@@ -32,6 +35,7 @@ def describe_prefix(loaded: LoadedModel, layer_idx: int) -> dict[str, Any]:
     return {
         "layer_idx": layer_idx,
         "weights": _hash_weights(loaded, layer_idx),
+        "config": _hash_config(loaded),
         "processor": hash_texts(
             [
                 processor.image_processor.to_json_string(),
@@ -45,6 +49,12 @@ def describe_prefix(loaded: LoadedModel, layer_idx: int) -> dict[str, Any]:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
+
+
+def _hash_config(loaded: LoadedModel) -> str:
+    """Hash what the config says, without where it came from and what training sets for a while."""
+    content = {name: value for name, value in loaded.config.to_dict().items() if name not in _IN_PASSING}
+    return hash_texts([json.dumps(content, sort_keys=True, default=str)])
 
 
 def _hash_weights(loaded: LoadedModel, layer_idx: int) -> str:

@@ -138,6 +138,13 @@ def test_another_model_layer_or_example_is_computed_anew(llava, tmp_path, watche
     assert watched == [options.get("count", 5)]
 
 
+def test_another_setting_of_the_same_weights_is_computed_anew(llava, tmp_path, watched, monkeypatch):
+    filled(llava, tmp_path)
+    monkeypatch.setattr(llava.config.text_config, "rms_norm_eps", 0.1)
+    filled(llava, tmp_path)
+    assert watched == [5, 5]
+
+
 @pytest.mark.parametrize("part", ["layers.1.mlp.up_proj", "layers.2.self_attn.q_proj"])
 def test_weights_of_the_layer_and_later_ones_do_not_matter(llava, tmp_path, watched, part):
     filled(llava, tmp_path)
