@@ -30,8 +30,10 @@ def test_help_of_a_group_names_its_commands(capsys):
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_explains_every_option(capsys, command):
+    *names, last = command
+    words = [*names, f"{last}=x" if last.startswith("--") else last]  # a form of a command is chosen by a flag
     with pytest.raises(SystemExit) as stop:
-        main([*command, "--help"])
+        main([*words, "--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
     for field in dataclasses.fields(COMMANDS[command][0]):
