@@ -78,7 +78,7 @@ def test_a_score_that_says_the_contrary_is_found_to_matter_less():
 
 
 def test_equal_heads_show_no_difference():
-    found = table(np.full((LAYERS, HEADS), 0.5))
+    found = table(np.full((LAYERS, HEADS), 0.5), noise=0.0)
     assert found.verdict is not None
     assert found.verdict.answer == "no measurable difference"
     assert screen_sentence(found).startswith("No measurable difference for the loss between the layers")
