@@ -288,6 +288,16 @@ def test_what_the_method_says_of_stopping_early_is_what_was_replayed():
     assert f"up to {100 * hasty:.1f} % of such runs" in page
 
 
+def test_what_the_page_of_measures_says_of_the_tokenizers_is_what_was_measured():
+    sets = json.loads((ROOT / "benchmarks/results/tokenizers.json").read_text(encoding="utf-8"))["sets"]
+    page = " ".join((ROOT / "docs/measures.md").read_text(encoding="utf-8").split())
+    for found in sets.values():
+        largest = max(map(abs, found["moved"].values()))
+        differ = f"{found['captions_that_differ']} of {found['captions']:,} captions"
+        assert f"{differ} of {found['pictures']} pictures, and moves no score by more than {largest:.1e}" in page
+    assert set(sets["coco_caption"]["moved"]) == {*(f"bleu_{n}" for n in range(1, 5)), "meteor", "rouge_l", "cider_d"}
+
+
 def test_the_page_of_speed_is_what_the_benchmark_measured():
     from benchmarks import scoring_figure
 
