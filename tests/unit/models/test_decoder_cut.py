@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 
 import pytest
@@ -115,3 +116,34 @@ def test_a_family_that_cannot_be_cut_says_why(ready):
         take_layer_inputs(odd, inputs, 1)
     with pytest.raises(UnsupportedModelError, match="layers share keys"), starting_at(odd.family, odd.model, 1):
         pass
+
+
+@contextlib.contextmanager
+def _checkpointing(model):
+    model.activation_checkpointing_enable()
+    try:
+        yield
+    finally:
+        model.activation_checkpointing_disable()
+
+
+@pytest.mark.parametrize(
+    "training",
+    [_checkpointing, lambda _: torch.autocast("cpu", dtype=torch.bfloat16)],
+    ids=["gradient-checkpointing", "autocast"],
+)
+def test_what_trainers_do_to_save_memory_changes_nothing(ready, training):
+    loaded, inputs = ready
+    weights = list(loaded.family.decoder(loaded.model).layers[1:].parameters())
+    loaded.model.train()
+    try:
+        with training(loaded.model):
+            with torch.no_grad():
+                kept = take_layer_inputs(loaded, inputs, 1)
+            whole = torch.autograd.grad(loaded.model(**inputs, use_cache=False).logits.float().square().mean(), weights)
+            with starting_at(loaded.family, loaded.model, 1):
+                logits = loaded.model(**kept.per_token, use_cache=False).logits
+                short = torch.autograd.grad(logits.float().square().mean(), weights)
+    finally:
+        loaded.model.eval()
+    torch.testing.assert_close(short, whole, rtol=1e-4, atol=1e-6)
