@@ -17,11 +17,13 @@ class RankedTokens:
         order: Token numbers.
         above: Area of the tokens with more attention than the one at this place.
         through: Area of those with at least as much, its own included; equal attention gives equal numbers.
+        tied: Rows that hold equal attention anywhere.
     """
 
     order: Int[Tensor, "rows image_tokens"]
     above: Float[Tensor, "rows image_tokens"]
     through: Float[Tensor, "rows image_tokens"]
+    tied: Int[Tensor, " tied_rows"]
 
     def by_token(self, values: Float[Tensor, "rows image_tokens"]) -> Float[Tensor, "rows image_tokens"]:
         """Bring values back into the order of the tokens."""
@@ -56,7 +58,7 @@ def rank_tokens(rows: Float[Tensor, "rows image_tokens"], weights: Float[Tensor,
         first = torch.nn.functional.pad(last[tied, :-1], (1, 0), value=True)
         above[tied] = torch.where(first, above[tied], 0.0).cummax(dim=1).values
         through[tied] = value_at_next(through[tied], last[tied])
-    return RankedTokens(order=order, above=above, through=through)
+    return RankedTokens(order=order, above=above, through=through, tied=tied)
 
 
 def is_last(ordered: Float[Tensor, "*rows places"]) -> Bool[Tensor, "*rows places"]:

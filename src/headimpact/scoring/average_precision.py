@@ -49,24 +49,33 @@ def average_precision(
 def _mean_precision(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens) -> Float[Tensor, "rows masks"]:
     """Average precision over the key tokens of each mask, going through those alone."""
     ranked = rank_tokens(rows, tokens.weights)
-    down_to = ranked.by_token(ranked.through)
+    by_token = ranked.by_token(ranked.through)
     found = torch.empty(rows.shape[0], tokens.inside.shape[0], dtype=tokens.weights.dtype, device=rows.device)
     for masks, own, held in tokens.by_size:
-        through = down_to[:, own]
+        through = by_token[:, own]
         if tokens.are_equal:
             # What fills a row goes to its end and weighs nothing there: no need to carry areas along.
             through = ascending(through.masked_fill_(held == 0, torch.inf))
-            area = held.to(through.dtype)
+            area = held.to(through.dtype)[None]
         else:
             order = ascending_order(through)
             through, area = through.gather(2, order), held.expand(rows.shape[0], -1, -1).gather(2, order)
-        hits = area.cumsum(dim=-1).expand_as(through)
-        # Tokens of equal attention are reached together: each counts the key tokens down to the last of them.
-        last = is_last(through) | torch.isinf(through)
-        tied = (~last.flatten(1).all(dim=1)).nonzero()[:, 0]
-        if len(tied):
-            hits = hits.contiguous()
-            hits[tied] = value_at_next(hits[tied], last[tied])
-        precision = (area * hits).div(through)
-        found[:, masks] = precision.sum(dim=2, dtype=found.dtype) / held.sum(dim=1)
+        hits = area.cumsum(dim=2)
+        found[:, masks] = _mean(area, hits, through)
+        if len(ranked.tied):
+            # Tokens of equal attention are reached together: each counts the key tokens down to the last of them.
+            tied = through[ranked.tied]
+            area, hits = (part.expand_as(through)[ranked.tied] for part in (area, hits))
+            found[ranked.tied[:, None], torch.tensor(masks, device=found.device)] = _mean(
+                area, value_at_next(hits, is_last(tied)), tied
+            )
     return found
+
+
+def _mean(
+    area: Float[Tensor, "*#rows masks own"],
+    hits: Float[Tensor, "*#rows masks own"],
+    through: Float[Tensor, "*#rows masks own"],
+) -> Float[Tensor, "rows masks"]:
+    """Average precision, hits through the area taken, over the area of the key tokens."""
+    return ((area * hits) / through).sum(dim=-1, dtype=torch.float64) / area.sum(dim=-1, dtype=torch.float64)

@@ -1,5 +1,7 @@
 """The ways in which a picture enters, whole and in tiles: each is scored by itself, views averaged by area."""
 
+import contextlib
+import contextvars
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
@@ -82,18 +84,67 @@ def average_views(
     rows, is_nan = _finite_rows(maps)
     total = torch.zeros(coverage.shape[0], rows.shape[0], dtype=torch.float64, device=maps.device)
     seen = torch.zeros(coverage.shape[0], dtype=torch.float64, device=maps.device)
-    for chosen in view_tokens(areas, views):
-        seen_parts = _columns(coverage, chosen)
-        found = key_tokens(seen_parts, areas[chosen])
-        usable = torch.tensor([reason is None for reason in found.skipped], device=maps.device)
-        kept = usable.nonzero()[:, 0]
-        tokens = ViewTokens(found.inside[kept], seen_parts[kept], token_weights(areas[chosen]))
-        share = areas[chosen].to(torch.float64).sum()
-        total[kept] += share * _score_in_blocks(_columns(rows, chosen), tokens, score_rows).T
-        seen[kept] += share
+    for view in _placed_views(coverage, areas, views):
+        scored = _score_in_blocks(_columns(rows, view.chosen), view.tokens, score_rows)
+        total[view.masks] += view.share * scored.T
+        seen[view.masks] += view.share
     scores = torch.where(seen[:, None] > 0, total / seen[:, None].clamp(min=1e-300), torch.nan)
     scores[:, is_nan] = torch.nan
     return scores.to(torch.float32).reshape(coverage.shape[0], *maps.shape[:2])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _PlacedView:
+    """Masks laid on the tokens of one view: the tokens' numbers, the masks that say something, the area seen."""
+
+    chosen: Int[Tensor, " chosen"]
+    masks: Int[Tensor, " masks"]
+    tokens: ViewTokens
+    share: Float[Tensor, ""]
+
+
+_SHARED: contextvars.ContextVar[dict[tuple[int, ...], tuple[tuple[Tensor | None, ...], list[_PlacedView]]] | None] = (
+    contextvars.ContextVar("shared", default=None)
+)
+
+
+@contextlib.contextmanager
+def masks_laid_once() -> Iterator[None]:
+    """Lay the same masks on the same tokens once for all scores inside the block.
+
+    Tensors count as the same where they are the same objects; they must not be written to inside.
+
+    Yields:
+        Nothing.
+    """
+    before = _SHARED.set({})
+    try:
+        yield
+    finally:
+        _SHARED.reset(before)
+
+
+def _placed_views(
+    coverage: Float[Tensor, "masks image_tokens"],
+    areas: Float[Tensor, " image_tokens"],
+    views: Int[Tensor, " image_tokens"] | None,
+) -> list[_PlacedView]:
+    """Lay masks on the tokens of every view, or give what was laid before."""
+    given, shared = (coverage, areas, views), _SHARED.get()
+    key = tuple(map(id, given))
+    if shared is not None and key in shared:
+        return shared[key][1]
+    placed = []
+    for chosen in view_tokens(areas, views):
+        covered = _columns(coverage, chosen)
+        found = key_tokens(covered, areas[chosen])
+        usable = torch.tensor([reason is None for reason in found.skipped], device=coverage.device)
+        masks = usable.nonzero()[:, 0]
+        tokens = ViewTokens(found.inside[masks], covered[masks], token_weights(areas[chosen]))
+        placed.append(_PlacedView(chosen, masks, tokens, areas[chosen].to(torch.float64).sum()))
+    if shared is not None:
+        shared[key] = (given, placed)  # held, so that no other tensor takes over an id
+    return placed
 
 
 def average_views_without_masks(

@@ -26,6 +26,7 @@ from headimpact.scoring.donors import DonorPlan, plan_donors
 from headimpact.scoring.head_impact import skip_reasons
 from headimpact.scoring.sample_scores import PictureScores
 from headimpact.scoring.sinks import find_sinks
+from headimpact.scoring.views import masks_laid_once
 from headimpact.workflows.captured_samples import CapturedSample, run_capture, run_shared_capture
 from headimpact.workflows.measurement_options import MeasurementOptions
 
@@ -154,6 +155,7 @@ def check_on_sample(loaded: LoadedModel, sample: Sample, response: str, *, promp
     return check_capture(loaded, encode(loaded, [sample.load_image()], [prompt], [response]))
 
 
+@masks_laid_once()
 def measure_capture(
     sample: Sample, captured: CapturedSample, donors: DonorMasks, options: MeasurementOptions
 ) -> ScoredPicture | str:
@@ -171,11 +173,13 @@ def measure_capture(
         return reason
     seen = torch.where(captured.sees_image[..., None], captured.maps, torch.nan)
     sinks = find_sinks(seen, tokens.areas, views=tokens.views) if options.sinks else None
+    without_sinks = tokens if sinks is None else tokens.without(sinks)
+    lenders = donors.plan.donors_of(sample.image_id)
     scored = {}
     for name in options.scores:
         kind = next((kind for kind in KINDS if name.endswith(f"_{kind}")), None)
         score = name.removesuffix(WITHOUT_SINKS if kind is None else f"_{kind}")
-        used = tokens if sinks is None or not name.endswith(WITHOUT_SINKS) else tokens.without(sinks)
+        used = without_sinks if name.endswith(WITHOUT_SINKS) else tokens
         kernel = _kernel(score, options)
         if score in WITHOUT_MASK:
             scored[name] = _picture_scores(sample, captured, kernel(seen, used.boxes, views=used.views)[None])
@@ -184,10 +188,16 @@ def measure_capture(
         rows = captured.maps if kind is None else captured.by_words.get(kind, torch.full_like(seen, torch.nan))
         if score in BY_PEAKS and captured.peaks is not None:
             rows, baselines = captured.peaks, {one: _peaks(spent) for one, spent in baselines.items()}
-        extra = [spent.expand(1, rows.shape[1], -1) for spent in baselines.values()]
-        values = kernel(torch.cat([rows, *extra]), masks, used.areas, views=used.views)
-        lenders = donors.plan.donors_of(sample.image_id)
-        scored[name] = _picture_scores(sample, captured, values, donor_ids=lenders, baselines=tuple(baselines))
+        maps = torch.cat([rows.flatten(0, 1), *(spent[None] for spent in baselines.values())])
+        values = kernel(maps[None], masks, used.areas, views=used.views)[:, 0]
+        count = len(maps) - len(baselines)
+        scored[name] = _picture_scores(
+            sample,
+            captured,
+            values[:, :count].reshape(-1, *rows.shape[:2]),
+            donor_ids=lenders,
+            baselines=dict(zip(baselines, values[:, count:].T.cpu().numpy(), strict=True)),
+        )
     return scored
 
 
@@ -228,19 +238,18 @@ def _picture_scores(
     scores: Float[Tensor, "masks layers heads"],
     *,
     donor_ids: tuple[str, ...] = (),
-    baselines: tuple[str, ...] = (),
+    baselines: Mapping[str, Float[np.ndarray, " masks"]] | None = None,
 ) -> PictureScores:
-    """Bring one score's values to all layers; what follows the captured layers are the baselines'."""
-    values, layers = scores.cpu().numpy(), len(captured.layer_indices)
-    sees = captured.sees_image.cpu().numpy()
-    heads = captured.on_all_layers(np.where(sees, values[:, :layers], np.float32(np.nan)), axis=1, fill=np.nan)
+    """Bring one score's values to all layers."""
+    values, sees = scores.cpu().numpy(), captured.sees_image.cpu().numpy()
+    heads = captured.on_all_layers(np.where(sees, values, np.float32(np.nan)), axis=1, fill=np.nan)
     return PictureScores(
         image_id=sample.image_id,
         own=heads[0],
         donors=heads[1:],
         donor_ids=donor_ids,
         sees_image=captured.on_all_layers(sees.astype(np.float32), axis=0, fill=0.0),
-        baselines=dict(zip(baselines, values[:, layers:, 0].T, strict=True)),
+        baselines=baselines or {},
     )
 
 
