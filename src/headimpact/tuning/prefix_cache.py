@@ -20,7 +20,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from headimpact.core.artifacts import write_json
-from headimpact.core.errors import OptionError
+from headimpact.core.errors import OptionError, UnsupportedModelError
 from headimpact.core.provenance import hash_options
 from headimpact.models.decoder_cut import starting_at, take_layer_inputs
 from headimpact.models.loading import LoadedModel
@@ -80,7 +80,13 @@ class PrefixCache:
 
         Raises:
             OptionError: If the model has no such layer, or some weights are not in memory.
+            UnsupportedModelError: If the model's weights are quantised.
         """
+        if loaded.quantization is not None:
+            raise UnsupportedModelError(
+                f"The prefix of a model in {loaded.quantization} cannot be kept: what it computes without gradients "
+                "was found to differ from what it computes in training. Tune without --prefix-cache."
+            )
         num_layers = int(loaded.config.get_text_config().num_hidden_layers)
         if not 0 <= layer_idx < num_layers:
             raise OptionError(f"Layer {layer_idx} is not in the model; expected one of 0 to {num_layers - 1}.")
