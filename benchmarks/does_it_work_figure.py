@@ -43,6 +43,8 @@ def measured_part(root: Path = Path()) -> str:
     parts = ["## What came out", ""]
     for task, found in content["tasks"].items():
         parts += [f"- {sentence(task, found['correlations'], measure)}" for measure in MEASURES]
+        parts += [f"- {depth_sentence(task, found['correlations'])} {halves_sentence(found['contrasts'])}"]
+    parts += ["", cost_sentence(content["tasks"])]
     parts += ["", "Spearman's correlation of Head Impact, 95 % interval:", "", *primary_lines(content["tasks"])]
     parts += ["", "Within layers, upper half (higher HI) minus lower half:", "", *contrast_lines(content["tasks"])]
     parts += ["", "Beside it, decides nothing:", "", *other_lines(content["tasks"])]
@@ -65,6 +67,28 @@ def sentence(task: str, rows: Sequence[Row], measure: str) -> str:
     return f"{start} {MEASURES[measure]}. Layers {kinds[0]}; groups {kinds[1]}."
 
 
+def depth_sentence(task: str, rows: Sequence[Row]) -> str:
+    """Say how far depth alone orders what tuning gains."""
+    layers, groups = (_pick(rows, kind, "depth", "gain")[0] for kind in ("layer", "group"))
+    return f"*{task}*: depth alone correlates with what tuning gains: layers {_said(layers)}, groups {_said(groups)}."
+
+
+def halves_sentence(rows: Sequence[Row]) -> str:
+    """Say whether at the same depth the half of higher Head Impact gains more."""
+    (row,) = (row for row in rows if row["measure"] == "gain")
+    ahead = f"the half of higher HI gains more in {row['higher']} of {row['layers']}"
+    return f"Within layers, {ahead}; mean difference {_difference(row)}."
+
+
+def cost_sentence(tasks: Mapping[str, Row]) -> str:
+    """Say what the tuning runs took."""
+    runs = sum(
+        len(unit["seeds"]) for found in tasks.values() for kind in ("layer", "group") for unit in found["units"][kind]
+    )
+    minutes = sum(found["tuning_seconds"] for found in tasks.values()) / 60
+    return f"Tuning and evaluation of {runs} runs took {minutes:.0f} minutes on one core, with other work on the next."
+
+
 def primary_lines(tasks: Mapping[str, Row]) -> list[str]:
     """Lay out what the protocol calls primary, and heads beside it."""
     lines = ["| task | units | with | as it is | given depth | could be found |", "|---|---|---|---:|---:|---:|"]
@@ -84,10 +108,9 @@ def contrast_lines(tasks: Mapping[str, Row]) -> list[str]:
     lines = ["| task | measure | mean difference | upper half ahead | sign test |", "|---|---|---:|---:|---:|"]
     for task, found in tasks.items():
         for row in found["contrasts"]:
-            difference = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
             ahead = f"{row['higher']} of {row['layers']}"
             p = "by design" if row["measure"] == "head_impact" else f"p {row['sign_p']:.3f}"
-            lines.append(f"| {task} | {WORDS[row['measure']]} | {difference} | {ahead} | {p} |")
+            lines.append(f"| {task} | {WORDS[row['measure']]} | {_difference(row)} | {ahead} | {p} |")
     return lines
 
 
@@ -127,6 +150,11 @@ def _pick(rows: Sequence[Row], kind: str, first: str, second: str) -> list[Row]:
 def _said(row: Row) -> str:
     """Write a correlation in a sentence."""
     return f"{_number(row['value'])} ({row['answer']})"
+
+
+def _difference(row: Row) -> str:
+    """Write a mean difference with its interval."""
+    return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
 
 
 def _number(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """The check of causes: its groups, its contrast and its sentences are what docs/protocol.md says."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,11 +8,16 @@ import numpy as np
 import pytest
 from benchmarks import does_it_work, does_it_work_figure
 
-from headimpact.scoring.rank_agreement import smallest_detectable
+from headimpact.scoring.rank_agreement import partial_spearman, smallest_detectable, spearman
 from tests.unit.scoring.makers import architecture
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+MEASURED = ["where"]
 PROTOCOL = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
+
+
+def measured():
+    return json.loads((ROOT / does_it_work_figure.RESULTS).read_text(encoding="utf-8"))
 
 
 def test_halves_of_a_layer_share_nothing_and_the_upper_one_looks_more():
@@ -78,3 +84,45 @@ def test_the_sentence_follows_the_rule_of_the_protocol(answers, expected):
     said = does_it_work_figure.sentence("where", rows, "gain")
     assert said.startswith(expected)
     assert f"groups +0.50 ({answers[2]}), given depth +0.50 ({answers[3]})" in said
+
+
+def test_the_page_and_its_picture_are_what_was_measured():
+    page = (ROOT / does_it_work_figure.PAGE).read_text(encoding="utf-8")
+    part = does_it_work_figure.measured_part(ROOT)
+    assert f"{does_it_work_figure.BEGIN}{part}{does_it_work_figure.END}" in page
+    assert (ROOT / does_it_work_figure.PICTURE).read_text(
+        encoding="utf-8"
+    ) == f"{does_it_work_figure.draw(measured())}\n"
+
+
+def test_what_was_run_is_what_the_protocol_says():
+    content = measured()
+    settings, pictures = content["settings"], content["settings"]["pictures"]
+    words = " ".join(PROTOCOL.split())
+    assert f"{settings['steps']} steps of 16 of {pictures['train']:,} scenes at a peak of 2e-2" in words
+    assert f"on {pictures['calibration']} `calibration` scenes" in words
+    assert f"on {pictures['validation']} `validation` scenes" in words
+    assert f"on {pictures['test']} `test` scenes" in words
+    assert f"exact match on the first {pictures['described']}" in words
+    assert settings["seeds"] == 3
+    assert sorted(content["tasks"]) == MEASURED
+    for found in content["tasks"].values():
+        counts = {kind: len(units) for kind, units in found["units"].items()}
+        assert counts == {"layer": 12, "group": 24, "head": 96}
+        live = {kind: {unit["trainable_parameters"] for unit in found["units"][kind]} for kind in ("layer", "group")}
+        assert live == {"layer": {3584}, "group": {2816}}
+        assert all(len(unit["seeds"]) == 3 for kind in live for unit in found["units"][kind])
+
+
+def test_correlations_on_the_page_follow_from_the_units_that_stand_beside_them():
+    for found in measured()["tasks"].values():
+        for row in found["correlations"]:
+            units = found["units"][row["kind"]]
+            depth = np.array([float(unit["layer"]) for unit in units])
+            first, second = (
+                depth if name == "depth" else np.array([unit[name] for unit in units])
+                for name in (row["first"], row["second"])
+            )
+            value = spearman(first, second) if row["given"] is None else partial_spearman(first, second, depth)
+            assert row["value"] == pytest.approx(value, abs=1e-9)
+            assert row["low"] <= row["value"] <= row["high"]
