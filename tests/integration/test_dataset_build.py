@@ -74,6 +74,7 @@ def test_a_built_folder_holds_what_its_tables_say(tmp_path):
         "key_objects": [{"mask_file_name": "masks/1.png", "category": "dog"}],
         "licence": "By (http://creativecommons.org/licenses/by/2.0/)",
         "area_share": round(4 / 24, 6),
+        "categories": ["dog"],
     }
     assert int(read_mask_file(out / "masks" / "1.png").sum()) == 4
     assert Path(out / "images" / "1.png").samefile(tmp_path / "source" / "images" / "1.png")

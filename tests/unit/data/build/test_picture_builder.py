@@ -41,6 +41,7 @@ def test_one_key_object():
         "key_objects": [{"mask_file_name": "masks/7_1.png", "category": "dog"}],
         "licence": "By",
         "area_share": round(4 / 24, 6),
+        "categories": ["dog"],
     }
     assert built.source == {"image_id": "7", "file_name": "images/7_1.JPG", "licence": "By", "source": "http://a"}
     assert {name: found.area for name, found in masks.items()} == {"masks/7_1.png": 4}

@@ -99,6 +99,7 @@ def test_lines_are_an_imagefolder(tmp_path):
         "prompt": None,
         "licence": None,
         "area_share": 0.166667,
+        "categories": ["dog"],
     }
     assert {tuple(line) for line in lines} == {tuple(lines[0])}
 
