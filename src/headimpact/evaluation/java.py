@@ -8,7 +8,9 @@ from pathlib import Path
 
 from headimpact.core.errors import RunFailedError
 
-NO_JAVA = "no program 'java' was found on the path; install a Java runtime (Debian, Ubuntu: apt install default-jre-headless)"
+NO_JAVA = (
+    "no program 'java' was found on the path; install a Java runtime (Debian, Ubuntu: apt install default-jre-headless)"
+)
 
 
 def find_java() -> str | None:
