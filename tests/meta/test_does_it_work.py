@@ -12,7 +12,7 @@ from headimpact.scoring.rank_agreement import partial_spearman, smallest_detecta
 from tests.unit.scoring.makers import architecture
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-MEASURED = ["where"]
+MEASURED = ["where", "wording"]
 PROTOCOL = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
 
 
