@@ -65,7 +65,7 @@ def component_areas(
         Area of each piece, at the place of its highest token; 0 elsewhere.
     """
     outside = -1
-    # Short labels: a pass over them takes a quarter of the time of whole ones.
+    # Short labels: passes over them move fewer bytes.
     short = torch.int16 if regions.shape[1] < torch.iinfo(torch.int16).max else torch.int32
     tokens = torch.arange(regions.shape[1], device=regions.device, dtype=short)[:, None]
     # One token's labels in all regions lie side by side, so that looking at a neighbour is a plain copy.
