@@ -37,10 +37,12 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# torch goes first and alone, so that its pinned version is the one that everything else finds.
+# torch goes first and alone, so that its pinned version is the one that everything else finds. Its builds for CUDA bring
+# the Triton that they need; where there is none, the tests run our kernels in Triton's interpreter.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/python -c "import triton" 2>/dev/null || $(BIN)/pip install --quiet triton==3.9.0 || true
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $(STAMP)
 

@@ -35,7 +35,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qw
 
 import headimpact.attention.capture as capture_module
 from headimpact.attention.capture import capture_attention
-from headimpact.scoring.head_impact import head_impact
+from headimpact.scoring.head_impact import head_impact, settle_ties
 
 PROMPT_TOKENS = 16
 RESPONSE_ROWS = 32
@@ -151,14 +151,15 @@ def ways_of(setting: Setting) -> dict[str, Way]:
     queries = [torch.arange(length - RESPONSE_ROWS - 1, length - 1)] * batch
     inputs = torch.randint(0, 1000, (batch, length), generator=torch.Generator().manual_seed(1)).to(device)
     coverage = torch.rand(1 + DONORS, setting.image_tokens, generator=torch.Generator().manual_seed(2)) < 0.1
-    coverage = coverage.double().to(device)
-    areas = torch.full((setting.image_tokens,), 1.0 / setting.image_tokens, device=device)
+    coverage = coverage.double()
+    areas = torch.full((setting.image_tokens,), 1.0 / setting.image_tokens)
     modules = {index: layer.self_attn for index, layer in enumerate(model.model.layers)}
 
     def scoring() -> object:
         with capture_attention(modules, queries=queries, keys=keys) as captured:
             model.model(input_ids=inputs, use_cache=False)
-        return [head_impact(maps, coverage, areas) for maps in captured.maps]
+        started = [(maps, head_impact(maps, coverage, areas, settle=False)) for maps in captured.maps]
+        return [settle_ties(scores, maps, coverage, areas) for maps, scores in started]
 
     def backbone() -> object:
         return model.model(input_ids=inputs, use_cache=False)
@@ -250,7 +251,7 @@ def counted_flops(way: Way) -> int:
 
 def bytes_inside(way: Way) -> int:
     """Give the peak of bytes that live inside our reduction."""
-    original, peak = capture_module.reduce_rows, 0
+    original, peak = capture_module.reduce_call, 0
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         nonlocal peak
@@ -259,11 +260,11 @@ def bytes_inside(way: Way) -> int:
         peak = max(peak, live.peak)
         return result
 
-    capture_module.reduce_rows = watched
+    capture_module.reduce_call = watched
     try:
         way()
     finally:
-        capture_module.reduce_rows = original
+        capture_module.reduce_call = original
     return peak
 
 

@@ -130,7 +130,7 @@ def watching(loaded: LoadedModel, clock: Clock) -> Iterator[None]:
             (measurement, "encode", "processor"),
             (measurement, "encode_shared", "processor"),
             (measurement, "measure_capture", "scores"),
-            (capture_module, "reduce_rows", "reduction"),
+            (capture_module, "reduce_call", "reduction"),
             (tower, "forward", "tower"),
             *((block, "forward", "tower's layers") for block in tower.blocks),
         ):

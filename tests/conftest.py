@@ -1,5 +1,6 @@
 """Every test runs offline, with shapes checked at run time, and fails on deprecated use of transformers."""
 
+import importlib.util
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from jaxtyping import install_import_hook
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "warning")
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported, be it by torch
 
 SHAPE_CHECKED = (
     "headimpact.models",
@@ -27,6 +31,14 @@ SHAPE_CHECKED = (
 """Rooms whose annotations are checked at run time (beartype and jaxtyping), in tests only."""
 
 install_import_hook(SHAPE_CHECKED, "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def kernel_device() -> str:
+    """Where Triton's kernels run: on a GPU, or else in Triton's interpreter."""
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed")
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,7 +5,9 @@ head, reduced on the spot; the model computes what it would have computed anyway
 """
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 
 import torch
 from jaxtyping import Bool, Float
@@ -64,8 +66,8 @@ class CapturedMaps:
         Raises:
             RunFailedError: If a layer's attention did not run inside the block.
         """
-        layers = _on_one_device([self._found[layer].sees for layer in self._complete()])
-        return [torch.stack([layer[row] for layer in layers]) for row in range(len(self._num_keys))]
+        layers = _on_one_device([self._found[layer].sees_parts for layer in self._complete()])
+        return list(torch.stack(layers, dim=1).any(dim=-1))
 
     def add(self, layer: int, reduced: ReducedRows) -> None:
         """Keep one layer's result.
@@ -86,8 +88,8 @@ class CapturedMaps:
 
     def _by_row(self, layers: Sequence[Tensor]) -> list[Tensor]:
         """Stack layers for each batch row, without the padding of its image tokens."""
-        layers = _on_one_device(layers)
-        return [torch.stack([layer[row, :, :count] for layer in layers]) for row, count in enumerate(self._num_keys)]
+        stacked = torch.stack(_on_one_device(layers), dim=1)
+        return [row[..., :count] for row, count in zip(stacked, self._num_keys, strict=True)]
 
     def _complete(self) -> tuple[int, ...]:
         """List the layers, refusing gaps.
@@ -152,11 +154,46 @@ def capture_attention(
         if device not in wanted:
             wanted[device] = wanted[torch.device("cpu")].to(device)
         _check_call(call, wanted[torch.device("cpu")])
-        rows = reduce_rows(call, wanted[device], reduction=reduction, chunk_bytes=chunk_bytes, with_peaks=with_peaks)
-        captured.add(layer, rows)
+        reduced = reduce_call(call, wanted[device], reduction=reduction, chunk_bytes=chunk_bytes, with_peaks=with_peaks)
+        captured.add(layer, reduced)
 
     with observe_attention(modules, observe):
         yield captured
+
+
+def reduce_call(
+    call: AttentionCall, wanted: WantedPositions, *, reduction: str, chunk_bytes: int, with_peaks: bool
+) -> ReducedRows:
+    """Reduce one call's rows: in kernels of our own where it is on a GPU and of a kind that they know.
+
+    Args:
+        call: One attention call.
+        wanted: Positions, on the call's device.
+        reduction: `mean` or `max`.
+        chunk_bytes: About how many bytes may be held at a time besides the result.
+        with_peaks: Find each row's highest weight over all keys, too.
+
+    Returns:
+        What the rows give to the image tokens.
+
+    Raises:
+        UnsupportedModelError: If the call's weights are no plain softmax.
+    """
+    fused = _fused_reduction() if call.query.is_cuda else None
+    if fused is not None and fused.serves(call):
+        reduced: ReducedRows = fused.reduce_rows_fused(call, wanted, reduction=reduction, with_peaks=with_peaks)
+        return reduced
+    return reduce_rows(call, wanted, reduction=reduction, chunk_bytes=chunk_bytes, with_peaks=with_peaks)
+
+
+@functools.cache
+def _fused_reduction() -> ModuleType | None:
+    """Import the kernels; Triton comes with torch for CUDA, and only there."""
+    try:
+        from headimpact.attention import fused_reduction  # noqa: PLC0415 - needs Triton
+    except ImportError:
+        return None
+    return fused_reduction
 
 
 def _check_positions(
@@ -192,12 +229,10 @@ def _check_call(call: AttentionCall, wanted: WantedPositions) -> None:
     """
     batch, _, num_queries, _ = call.query.shape
     num_keys = call.key.shape[2]
-    inside = batch == len(wanted.queries)
-    inside &= int(wanted.queries.min()) >= 0 and int(wanted.queries.max()) < num_queries
-    inside &= int(wanted.keys.min()) >= 0 and int(wanted.keys.max()) < num_keys
-    if not inside:
+    lowest, last_query, last_key = wanted.span
+    if batch != len(wanted.queries) or lowest < 0 or last_query >= num_queries or last_key >= num_keys:
         raise OptionError(
             f"Positions outside the sequence: asked for {len(wanted.queries)} rows, queries up to "
-            f"{int(wanted.queries.max())} and keys up to {int(wanted.keys.max())}; the model ran on {batch} rows of "
+            f"{last_query} and keys up to {last_key}; the model ran on {batch} rows of "
             f"{num_queries} queries and {num_keys} keys. Capture one forward pass over the whole sequence."
         )

@@ -126,7 +126,7 @@ class _Door:
         self._owner = owner
         self._name = name
         self._implementation = implementation
-        self._watchers: list[tuple[nn.Module, _Watcher]] = []
+        self._watchers: dict[Any, list[_Watcher]] = {}  # by module
         self._watched: Callable[..., Any] | None = None
         self._before: Any = _ABSENT
         self._lock = threading.Lock()
@@ -134,16 +134,19 @@ class _Door:
     @contextlib.contextmanager
     def watch(self, module: nn.Module, watcher: _Watcher) -> Iterator[None]:
         """Pass calls of one module to a watcher; the door is there as long as anyone watches."""
-        entry = (module, watcher)
         with self._lock:
             if not self._watchers:
                 self._install()
-            self._watchers.append(entry)
+            self._watchers[module] = [*self._watchers.get(module, ()), watcher]
         try:
             yield
         finally:
             with self._lock:
-                self._watchers = [kept for kept in self._watchers if kept is not entry]
+                left = [kept for kept in self._watchers[module] if kept is not watcher]
+                if left:
+                    self._watchers[module] = left
+                else:
+                    del self._watchers[module]
                 if not self._watchers:
                     self._remove()
 
@@ -160,7 +163,7 @@ class _Door:
             if self._watched is not watched:  # left behind in somebody else's chain
                 return result
             module = args[0] if args else kwargs.get("module")
-            watchers = [watcher for watched_module, watcher in tuple(self._watchers) if watched_module is module]
+            watchers = self._watchers.get(module)
             if not watchers:
                 return result
             call, output = _describe(names, args, kwargs, result, self._implementation), result[0]

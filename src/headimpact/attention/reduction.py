@@ -16,6 +16,7 @@ Source: the running maximum and sum are the online softmax of Milakov & Gimelshe
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -64,6 +65,12 @@ class WantedPositions:
             weights[row, : len(positions)] = 1.0 / len(positions)
         return cls(queries=_repeat_last(queries), weights=weights, keys=_repeat_last(keys))
 
+    @functools.cached_property
+    def span(self) -> tuple[int, int, int]:
+        """Lowest position of all, last query position, last key position."""
+        lowest = min(int(self.queries.min()), int(self.keys.min()))
+        return lowest, int(self.queries.max()), int(self.keys.max())
+
     def to(self, device: torch.device) -> "WantedPositions":
         """Copy to a device.
 
@@ -91,13 +98,18 @@ class ReducedRows:
 
     Attributes:
         maps: Attention reduced over the rows, in [0, 1].
-        sees: Which heads see any of the keys at all.
+        sees_parts: Which heads see any of the keys of each part of them; how they are divided is the maker's affair.
         peaks: Share of the rows whose highest weight over all keys is at this image token; None if not asked for.
     """
 
     maps: Float[Tensor, "batch heads image_tokens"]
-    sees: Bool[Tensor, "batch heads"]
+    sees_parts: Bool[Tensor, "batch heads parts"]
     peaks: Float[Tensor, "batch heads image_tokens"] | None
+
+    @property
+    def sees(self) -> Bool[Tensor, "batch heads"]:
+        """Which heads see any of the keys at all."""
+        return self.sees_parts.any(dim=-1)
 
 
 def reduce_rows(
@@ -142,7 +154,21 @@ def reduce_rows(
             if peaks is not None:
                 found = rows.peaks(wanted.weights[block.batch, block.rows])
                 peaks[block.batch, heads] += found.gather(2, keys[:, None, :].expand(-1, found.shape[1], -1))
-    return ReducedRows(maps, sees, peaks)
+    return ReducedRows(maps, sees[..., None], peaks)
+
+
+def peaks_at(
+    place: Int[Tensor, "batch heads rows"], shares: Float[Tensor, "batch rows"], num_keys: int
+) -> Float[Tensor, "batch heads keys"]:
+    """Give every key the shares of the rows that have their highest weight there.
+
+    Args:
+        place: Key of each row's highest weight.
+        shares: What each row counts for.
+        num_keys: Length of the result.
+    """
+    found = torch.zeros(*place.shape[:2], num_keys, device=place.device)
+    return found.scatter_add_(2, place, shares[:, None].expand_as(place).contiguous())
 
 
 def _image_tokens(reduced: Tensor, keys: Int[Tensor, "batch image_tokens"]) -> Tensor:
@@ -246,9 +272,7 @@ class _Rows:
                 highest = torch.maximum(peak, highest)
         if best is None:
             raise ValueError("An attention call without keys has no rows to reduce.")
-        by_head = best.flatten(1, 2)
-        found = torch.zeros(*by_head.shape[:2], num_keys, device=by_head.device)
-        return found.scatter_add_(2, by_head, shares[:, None].expand_as(by_head).contiguous())
+        return peaks_at(best.flatten(1, 2), shares, num_keys)
 
     def sees(self, keys: Int[Tensor, "batch keys"]) -> Bool[Tensor, "batch heads"]:
         """Say which of these heads see any of the keys."""

@@ -66,9 +66,7 @@ def _mean_precision(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens
             # Tokens of equal attention are reached together: each counts the key tokens down to the last of them.
             tied = through[ranked.tied]
             area, hits = (part.expand_as(through)[ranked.tied] for part in (area, hits))
-            found[ranked.tied[:, None], torch.tensor(masks, device=found.device)] = _mean(
-                area, value_at_next(hits, is_last(tied)), tied
-            )
+            found[ranked.tied[:, None], masks] = _mean(area, value_at_next(hits, is_last(tied)), tied)
     return found
 
 

@@ -1,7 +1,9 @@
 """Head Impact: how far the image tokens a head attends to are the key object's."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
+from types import ModuleType
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -28,6 +30,7 @@ def head_impact(
     k: float = 1.0,
     quantile: float = 0.8,
     views: Int[Tensor, " image_tokens"] | None = None,
+    settle: bool = True,
 ) -> Float[Tensor, "masks layers heads"]:
     """Score every head of one sample against several masks: IoU of attended and key tokens.
 
@@ -47,6 +50,8 @@ def head_impact(
         quantile: Quantile of the rule `quantile`.
         views: Label of each token where a picture enters whole and in tiles; each view is scored by
             itself and views are averaged by the area they see. One view if left out.
+        settle: Wait for a GPU to say which heads' ties it left open, and settle them; without it those are infinite
+            until `settle_ties` is asked, so that a GPU can be given further work first.
 
     Returns:
         IoU in [0, 1] in single precision, 1 where the head looks at the key object and nowhere else; NaN
@@ -75,7 +80,54 @@ def head_impact(
         "quantile": lambda rows, tokens: _region_iou(above_quantile(rows, tokens.weights, quantile=quantile), tokens),
         "otsu": lambda rows, tokens: _region_iou(above_otsu(rows, tokens.weights), tokens),
     }
-    return average_views(maps, coverage, areas, views, score_rows[rule])
+    fused = fused_kernels() if rule == "area" and maps.is_cuda else None
+    if fused is None:
+        return average_views(maps, coverage, areas, views, score_rows[rule])
+
+    def iou(rows: Tensor, tokens: ViewTokens) -> Tensor:
+        scores: Tensor = fused.fused_area_iou(rows, tokens)
+        return scores.T
+
+    scores = average_views(maps, coverage, areas, views, iou, at_once=True)
+    return settle_ties(scores, maps, coverage, areas, views=views) if settle else scores
+
+
+def settle_ties(
+    scores: Float[Tensor, "masks layers heads"],
+    maps: Float[Tensor, "layers heads image_tokens"],
+    coverage: Float[Tensor, "masks image_tokens"],
+    areas: Float[Tensor, " image_tokens"],
+    *,
+    views: Int[Tensor, " image_tokens"] | None = None,
+) -> Float[Tensor, "masks layers heads"]:
+    """Compute on the CPU what a GPU left open: heads with three or more tokens tied at a mask's cut.
+
+    Args:
+        scores: What `head_impact` with rule `area` and without `settle` gave.
+        maps: The same maps.
+        coverage: The same masks.
+        areas: The same areas.
+        views: The same views.
+
+    Returns:
+        Scores without infinity.
+    """
+    is_open = scores.isinf().any(dim=0)
+    if not bool(is_open.any()):
+        return scores
+    settled = head_impact(maps[is_open].cpu()[None], coverage, areas, views=views)
+    scores[:, is_open] = settled[:, 0].to(scores.device)
+    return scores
+
+
+@functools.cache
+def fused_kernels() -> ModuleType | None:
+    """Import the GPU kernel; Triton comes with torch for CUDA, and only there."""
+    try:
+        from headimpact.scoring import fused_head_impact  # noqa: PLC0415 - needs Triton
+    except ImportError:
+        return None
+    return fused_head_impact
 
 
 def skip_reasons(

@@ -12,9 +12,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headimpact.scoring.key_tokens import key_tokens, token_weights
-from headimpact.scoring.mask_groups import MaskGroup, masks_by_size
+from headimpact.scoring.mask_groups import GPU_SMALL, MaskGroup, masks_by_size
 
 BLOCK_CELLS = 2**20
+GPU_BLOCK_CELLS = 2**23
+"""On a GPU starting a computation costs more than its numbers do: fewer, larger blocks."""
 
 _CELLS_PER_TOKEN = 8
 """What a score may hold for every token of a head at once, in numbers."""
@@ -49,6 +51,18 @@ class ViewTokens:
         """The masks with their own tokens, a few of about the same size at a time."""
         return list(masks_by_size(self.inside, self.weights))
 
+    def to(self, device: torch.device) -> "ViewTokens":
+        """Bring everything to another device, after finding out here what would keep that device waiting.
+
+        Args:
+            device: Where the heads' attention is.
+        """
+        moved = ViewTokens(self.inside.to(device), self.coverage.to(device), self.weights.to(device))
+        groups = masks_by_size(self.inside, self.weights, small=GPU_SMALL)
+        by_size = [(masks.to(device), own.to(device), held.to(device)) for masks, own, held in groups]
+        vars(moved).update(sizes=self.sizes.to(device), are_equal=self.are_equal, by_size=by_size)
+        return moved
+
     def sum_inside(self, values: Float[Tensor, "rows image_tokens"]) -> Float[Tensor, "rows masks"]:
         """Add up values over each mask's key tokens, in double precision."""
         return values.to(self.weights.dtype) @ self.inside.to(self.weights.dtype).T
@@ -66,31 +80,44 @@ def average_views(
     areas: Float[Tensor, " image_tokens"],
     views: Int[Tensor, " image_tokens"] | None,
     score_rows: ScoreRows,
+    *,
+    at_once: bool = False,
 ) -> Float[Tensor, "masks layers heads"]:
     """Score every head against every mask, view by view and in blocks of heads, so that memory stays bounded.
 
     Args:
         maps: Attention to the image tokens; at least 0.
-        coverage: Share of each token's area that a mask covers.
+        coverage: Share of each token's area that a mask covers. Masks are laid on tokens where coverage, areas and
+            views are, best on the CPU, and then brought to the maps' device.
         areas: Area of each token on the image plane; 0 for tokens without a place there.
         views: Label of each token's view; one view if None.
         score_rows: The score of one view; NaN maps reach it as 0.
+        at_once: `score_rows` takes all heads at once, NaN perhaps left in, and tokens from where the masks were laid.
 
     Returns:
         The average over views in single precision, weighted by the area they see; views that say nothing about a
         mask (`key_tokens`) are left out. NaN for masks about which no view says anything and for heads with NaN in
         their map.
     """
+    placed = _placed_views(coverage, areas, views)
+    shape = (coverage.shape[0], *maps.shape[:2])
+    if at_once and len(placed) == 1 and len(placed[0].masks) == len(coverage):
+        rows = _columns(maps.flatten(0, 1), placed[0].chosen)
+        return score_rows(rows, placed[0].tokens).T.to(torch.float32).reshape(shape)
     rows, is_nan = _finite_rows(maps)
     total = torch.zeros(coverage.shape[0], rows.shape[0], dtype=torch.float64, device=maps.device)
     seen = torch.zeros(coverage.shape[0], dtype=torch.float64, device=maps.device)
-    for view in _placed_views(coverage, areas, views):
-        scored = _score_in_blocks(_columns(rows, view.chosen), view.tokens, score_rows)
+    for laid in placed:
+        view = laid.on(maps.device)
+        if at_once:
+            scored = score_rows(_columns(rows, view.chosen), laid.tokens)
+        else:
+            scored = _score_in_blocks(_columns(rows, view.chosen), view.tokens, score_rows)
         total[view.masks] += view.share * scored.T
         seen[view.masks] += view.share
     scores = torch.where(seen[:, None] > 0, total / seen[:, None].clamp(min=1e-300), torch.nan)
-    scores[:, is_nan] = torch.nan
-    return scores.to(torch.float32).reshape(coverage.shape[0], *maps.shape[:2])
+    scores.masked_fill_(is_nan, torch.nan)
+    return scores.to(torch.float32).reshape(shape)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,6 +128,17 @@ class _PlacedView:
     masks: Int[Tensor, " masks"]
     tokens: ViewTokens
     share: Float[Tensor, ""]
+    moved: dict[torch.device, "_PlacedView"] = dataclasses.field(default_factory=dict)
+
+    def on(self, device: torch.device) -> "_PlacedView":
+        """Give this view on the device of the heads' attention, brought there once."""
+        if device == self.chosen.device:
+            return self
+        if device not in self.moved:
+            self.moved[device] = _PlacedView(
+                self.chosen.to(device), self.masks.to(device), self.tokens.to(device), self.share.to(device)
+            )
+        return self.moved[device]
 
 
 _SHARED: contextvars.ContextVar[dict[tuple[int, ...], tuple[tuple[Tensor | None, ...], list[_PlacedView]]] | None] = (
@@ -174,7 +212,7 @@ def average_views_without_masks(
         total += share * values.nan_to_num(nan=0.0)
         seen += share * ~values.isnan()
     scores = torch.where(seen > 0, total / seen.clamp(min=1e-300), torch.nan)
-    scores[is_nan] = torch.nan
+    scores.masked_fill_(is_nan, torch.nan)
     return scores.to(torch.float32).reshape(maps.shape[:2])
 
 
@@ -198,7 +236,8 @@ def _finite_rows(
     """Give heads as rows with 0 for NaN, and which of them hold NaN."""
     rows = maps.flatten(0, 1).float()
     is_nan = rows.sum(dim=1).isnan()
-    return (rows.nan_to_num(nan=0.0) if bool(is_nan.any()) else rows), is_nan
+    # A GPU would have to be waited for to learn that there is nothing to do.
+    return (rows.nan_to_num(nan=0.0) if rows.is_cuda or bool(is_nan.any()) else rows), is_nan
 
 
 def _columns(
@@ -212,5 +251,6 @@ def _score_in_blocks(
     rows: Float[Tensor, "rows image_tokens"], view: _View, score_rows: Callable[[Tensor, _View], Tensor]
 ) -> Tensor:
     """Score some heads of a view at a time and put the results together."""
-    block = max(1, BLOCK_CELLS // max(rows.shape[1] * _CELLS_PER_TOKEN, 1))
+    cells = GPU_BLOCK_CELLS if rows.is_cuda else BLOCK_CELLS
+    block = max(1, cells // max(rows.shape[1] * _CELLS_PER_TOKEN, 1))
     return torch.cat([score_rows(rows[start : start + block], view) for start in range(0, rows.shape[0], block)])

@@ -23,7 +23,7 @@ from headimpact.models.shared_prompts import SharedPrompts, encode_shared, share
 from headimpact.scoring import BY_PEAKS, SCORES, WITHOUT_MASK, WITHOUT_SINKS
 from headimpact.scoring.aggregation import nan_mean
 from headimpact.scoring.donors import DonorPlan, plan_donors
-from headimpact.scoring.head_impact import skip_reasons
+from headimpact.scoring.head_impact import settle_ties, skip_reasons
 from headimpact.scoring.sample_scores import PictureScores
 from headimpact.scoring.sinks import find_sinks
 from headimpact.scoring.views import masks_laid_once
@@ -125,9 +125,13 @@ def measure_pictures(
         else:
             captures = [run_capture(loaded, encoded, options, names=names)]
         for captured in captures:
-            for (place, texts), capture, scores in zip(batch, captured, found, strict=True):
-                if len(scores) < len(texts):
-                    scores.append(measure_capture(samples[place], capture, donors, options))
+            started = [
+                start_measuring(samples[place], capture, donors, options) if len(scores) < len(texts) else None
+                for (place, texts), capture, scores in zip(batch, captured, found, strict=True)
+            ]
+            for scores, one in zip(found, started, strict=True):
+                if one is not None:
+                    scores.append(one if isinstance(one, str) else one.finish())
         return found
 
     has_own_device = loaded.device.type != "cpu"
@@ -155,7 +159,6 @@ def check_on_sample(loaded: LoadedModel, sample: Sample, response: str, *, promp
     return check_capture(loaded, encode(loaded, [sample.load_image()], [prompt], [response]))
 
 
-@masks_laid_once()
 def measure_capture(
     sample: Sample, captured: CapturedSample, donors: DonorMasks, options: MeasurementOptions
 ) -> ScoredPicture | str:
@@ -164,58 +167,116 @@ def measure_capture(
     Returns:
         The scores by name, or the reason why the picture says nothing.
     """
+    started = start_measuring(sample, captured, donors, options)
+    return started if isinstance(started, str) else started.finish()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _StartedScore:
+    """One score whose values may still be in the making on a GPU.
+
+    Attributes:
+        values: Every head's score against every mask.
+        baselines: Name of a map that needs no model to its scores.
+        settle: Computes what a GPU left open.
+    """
+
+    values: Float[Tensor, "masks layers heads"]
+    baselines: Mapping[str, Float[np.ndarray, " masks"]] | None = None
+    settle: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StartedPicture:
+    """A picture whose scores may still be in the making on a GPU, which can be given others meanwhile."""
+
+    sample: Sample
+    captured: CapturedSample
+    donor_ids: tuple[str, ...]
+    scores: Mapping[str, _StartedScore]
+
+    def finish(self) -> ScoredPicture:
+        """Wait for the scores and bring them to all layers."""
+        return {name: self._finished(score) for name, score in self.scores.items()}
+
+    def _finished(self, score: _StartedScore) -> PictureScores:
+        """Bring one score to all layers."""
+        values = score.values if score.settle is None else score.settle(score.values)
+        donor_ids = () if score.baselines is None else self.donor_ids
+        return _picture_scores(self.sample, self.captured, values, donor_ids=donor_ids, baselines=score.baselines)
+
+
+@masks_laid_once()
+def start_measuring(
+    sample: Sample, captured: CapturedSample, donors: DonorMasks, options: MeasurementOptions
+) -> StartedPicture | str:
+    """Start to score one response's maps; a GPU is not waited for.
+
+    Returns:
+        What is to be finished, or the reason why the picture says nothing.
+    """
     layout, device = captured.layout, captured.maps.device
     own = mask_coverage(sample.load_mask()[None], layout.boxes)
-    masks = torch.from_numpy(np.concatenate([own, donors.coverage(sample.image_id, layout)])).to(device)
-    tokens = _Tokens.of(layout, device)
+    masks = torch.from_numpy(np.concatenate([own, donors.coverage(sample.image_id, layout)]))
+    tokens = _Tokens.of(layout)
     reason = skip_reasons(masks[:1], tokens.areas, views=tokens.views)[0]
     if reason is not None:
         return reason
     seen = torch.where(captured.sees_image[..., None], captured.maps, torch.nan)
-    sinks = find_sinks(seen, tokens.areas, views=tokens.views) if options.sinks else None
+    sinks = None
+    if options.sinks:
+        sinks = find_sinks(seen, tokens.areas.to(device), views=tokens.views.to(device)).cpu()
     without_sinks = tokens if sinks is None else tokens.without(sinks)
-    lenders = donors.plan.donors_of(sample.image_id)
-    scored = {}
+    started = {}
     for name in options.scores:
         kind = next((kind for kind in KINDS if name.endswith(f"_{kind}")), None)
         score = name.removesuffix(WITHOUT_SINKS if kind is None else f"_{kind}")
         used = without_sinks if name.endswith(WITHOUT_SINKS) else tokens
         kernel = _kernel(score, options)
         if score in WITHOUT_MASK:
-            scored[name] = _picture_scores(sample, captured, kernel(seen, used.boxes, views=used.views)[None])
+            started[name] = _StartedScore(kernel(seen, used.boxes.to(device), views=used.views.to(device))[None])
             continue
         baselines = _baseline_maps(used, sinks=sinks if used is tokens else None)
         rows = captured.maps if kind is None else captured.by_words.get(kind, torch.full_like(seen, torch.nan))
         if score in BY_PEAKS and captured.peaks is not None:
             rows, baselines = captured.peaks, {one: _peaks(spent) for one, spent in baselines.items()}
-        maps = torch.cat([rows.flatten(0, 1), *(spent[None] for spent in baselines.values())])
-        values = kernel(maps[None], masks, used.areas, views=used.views)[:, 0]
-        count = len(maps) - len(baselines)
-        scored[name] = _picture_scores(
-            sample,
-            captured,
-            values[:, :count].reshape(-1, *rows.shape[:2]),
-            donor_ids=lenders,
-            baselines=dict(zip(baselines, values[:, count:].T.cpu().numpy(), strict=True)),
-        )
-    return scored
+        kernel = functools.partial(kernel, coverage=masks, areas=used.areas, views=used.views)
+        values, beside = _with_baselines(kernel, rows, torch.stack(list(baselines.values())))
+        settle = None
+        if score == "head_impact":
+            settle = functools.partial(settle_ties, maps=rows, coverage=masks, areas=used.areas, views=used.views)
+        started[name] = _StartedScore(values, dict(zip(baselines, beside.T.numpy(), strict=True)), settle)
+    return StartedPicture(sample, captured, donors.plan.donors_of(sample.image_id), started)
+
+
+def _with_baselines(
+    kernel: Callable[..., Tensor],
+    rows: Float[Tensor, "layers heads image_tokens"],
+    spent: Float[Tensor, "maps image_tokens"],
+) -> tuple[Float[Tensor, "masks layers heads"], Float[Tensor, "masks maps"]]:
+    """Score heads and the maps that need no model; beside a GPU, which has enough to do, the latter on the CPU."""
+    if rows.device.type != "cpu":
+        return kernel(rows), kernel(spent[None])[:, 0]
+    count = rows.shape[0] * rows.shape[1]
+    values = kernel(torch.cat([rows.flatten(0, 1), spent])[None])[:, 0]
+    return values[:, :count].reshape(-1, *rows.shape[:2]), values[:, count:]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Tokens:
-    """Where the image tokens are, on the model's device."""
+    """Where the image tokens are; on the CPU, where masks are laid on them."""
 
     boxes: Float[Tensor, "image_tokens 4"]
     areas: Float[Tensor, " image_tokens"]
     views: Int[Tensor, " image_tokens"]
 
     @classmethod
-    def of(cls, layout: ImageTokenLayout, device: torch.device) -> Self:
-        """Bring a layout to a device."""
+    def of(cls, layout: ImageTokenLayout) -> Self:
+        """Read a layout."""
         return cls(
-            boxes=torch.from_numpy(np.ascontiguousarray(layout.boxes)).to(device),
-            areas=torch.from_numpy(np.ascontiguousarray(layout.areas)).to(device),
-            views=torch.from_numpy((layout.tile != WHOLE_PICTURE).astype(np.int64)).to(device),
+            boxes=torch.from_numpy(np.ascontiguousarray(layout.boxes)),
+            areas=torch.from_numpy(np.ascontiguousarray(layout.areas)),
+            views=torch.from_numpy((layout.tile != WHOLE_PICTURE).astype(np.int64)),
         )
 
     def without(self, tokens: Bool[Tensor, " image_tokens"]) -> Self:
@@ -229,7 +290,7 @@ def _kernel(name: str, options: MeasurementOptions) -> Callable[..., Tensor]:
     kernel: Callable[..., Tensor] = SCORES.load(name)
     if name != "head_impact":
         return kernel
-    return functools.partial(kernel, rule=options.binarization, k=options.k, quantile=options.quantile)
+    return functools.partial(kernel, rule=options.binarization, k=options.k, quantile=options.quantile, settle=False)
 
 
 def _picture_scores(
@@ -256,7 +317,7 @@ def _picture_scores(
 def _baseline_maps(
     tokens: _Tokens, *, sinks: Bool[Tensor, " image_tokens"] | None
 ) -> dict[str, Float[Tensor, " image_tokens"]]:
-    """Make the maps that need no model; the one that looks at the sinks is NaN in a picture without any."""
+    """Make the maps that need no model, on the CPU; the one that looks at the sinks is NaN in a picture without any."""
     middle = (tokens.boxes[:, :2] + tokens.boxes[:, 2:]) / 2
     distance = ((middle - 0.5) ** 2).sum(dim=1).sqrt()
     maps = dict(zip(BASELINES, (torch.ones_like(distance), 1.0 - distance), strict=True))
