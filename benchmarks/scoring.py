@@ -18,6 +18,7 @@ Inputs of more than `--timed-tokens` are counted only. Nothing is skipped in the
 """
 
 import argparse
+import functools
 import json
 import statistics
 import time
@@ -193,20 +194,21 @@ def measure(setting: Setting, *, pairs: int, timed_tokens: int) -> dict[str, Any
         "length": setting.length,
         "layers": setting.layers,
         "times": times_of(ways, setting, pairs=pairs) if is_timed else None,
-        "flops": flops_of(single, setting),
+        "flops": flops_of(single, setting) if capture_module.fused_reduction() is None else None,  # not those of kernels
         "bytes_inside": inside,
         "bytes_kept_at_full_depth": {
             "scoring": maps * setting.image_tokens * 4,
             "eager": maps * setting.length**2 * size,
         },
-        "peak_bytes": {name: peak_bytes(ways[name]) for name in ("scoring", "backbone", "eager")} if is_timed else None,
+        "peak_bytes": peaks_of(ways, setting) if is_timed else None,
     }
 
 
 def times_of(ways: dict[str, Way], setting: Setting, *, pairs: int) -> dict[str, Any]:
     """Time the ways in turn, in an order that is reversed every time; the first round warms up."""
     device = next(setting.model.parameters()).device
-    times: dict[str, list[float]] = {name: [] for name in ("scoring", "backbone", "eager")}
+    names = ("scoring", "backbone", "eager") if eager_fits(setting) else ("scoring", "backbone")
+    times: dict[str, list[float]] = {name: [] for name in names}
     for pair in range(pairs + 1):
         for name in list(times) if pair % 2 else list(times)[::-1]:
             seconds = timed(ways[name], device)
@@ -216,6 +218,17 @@ def times_of(ways: dict[str, Way], setting: Setting, *, pairs: int) -> dict[str,
         "median_seconds": {name: statistics.median(values) for name, values in times.items()},
         "ratio_to": {name: ratio(times["scoring"], times[name]) for name in times if name != "scoring"},
     }
+
+
+def eager_fits(setting: Setting) -> bool:
+    """Say whether a GPU's memory holds every layer's map; on a CPU the length on the clock is limited."""
+    device = next(setting.model.parameters()).device
+    if device.type != "cuda":
+        return True
+    heads, size = setting.model.config.num_attention_heads, next(setting.model.parameters()).element_size()
+    one = setting.batch * heads * setting.length**2
+    # A layer's softmax is computed in single precision, from logits and into weights that are there meanwhile.
+    return setting.layers * one * size + 3 * one * 4 < 0.9 * torch.cuda.mem_get_info(device)[0]
 
 
 def flops_of(ways: dict[str, Way], setting: Setting) -> dict[str, float]:
@@ -250,21 +263,34 @@ def counted_flops(way: Way) -> int:
 
 
 def bytes_inside(way: Way) -> int:
-    """Give the peak of bytes that live inside our reduction."""
-    original, peak = capture_module.reduce_call, 0
+    """Give the peak of bytes that live inside our reduction; on a GPU with those of calls that wait for each other."""
+    peak = 0
 
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        nonlocal peak
-        with LiveBytes() as live:
-            result = original(*args, **kwargs)
-        peak = max(peak, live.peak)
-        return result
+    def watch(owner: Any, name: str, waiting: Callable[[Any], int]) -> Callable[[], None]:
+        original = getattr(owner, name)
 
-    capture_module.reduce_call = watched
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            nonlocal peak
+            held = waiting(args[0])
+            with LiveBytes() as live:
+                result = original(*args, **kwargs)
+            peak = max(peak, held + live.peak)
+            return result
+
+        setattr(owner, name, watched)
+        return functools.partial(setattr, owner, name, original)
+
+    fused = capture_module.fused_reduction()
+    if fused is None:
+        undo = watch(capture_module, "reduce_call", lambda _: 0)
+    else:
+        undo = watch(
+            fused.LayerQueue, "flush", lambda queue: sum(call.query.nbytes + call.key.nbytes for call in queue._calls)
+        )
     try:
         way()
     finally:
-        capture_module.reduce_call = original
+        undo()
     return peak
 
 
@@ -278,6 +304,12 @@ def ratio(first: list[float], second: list[float]) -> dict[str, float]:
         "low": float(np.quantile(medians, 0.025)),
         "high": float(np.quantile(medians, 0.975)),
     }
+
+
+def peaks_of(ways: dict[str, Way], setting: Setting) -> dict[str, int]:
+    """Give the peaks of the ways that fit."""
+    names = ("scoring", "backbone", "eager") if eager_fits(setting) else ("scoring", "backbone")
+    return {name: peak_bytes(ways[name]) for name in names}
 
 
 def peak_bytes(way: Way) -> int:
@@ -322,7 +354,8 @@ def main() -> None:
         config.num_hidden_layers = args.layers or full_layers
         torch.manual_seed(0)
         with torch.inference_mode():
-            model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, args.dtype)).to(args.device).eval()
+            with torch.device(args.device):
+                model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, args.dtype)).eval()
             for batch in args.batches:
                 for side in args.sides:
                     row = measure(

@@ -62,6 +62,8 @@ def _ratio(times: dict[str, Any] | None, other: str) -> str:
     """Write a median ratio with its interval."""
     if times is None:
         return "not timed"
+    if other not in times:
+        return "its maps do not fit"
     return "{median:.3f} [{low:.3f}, {high:.3f}]".format(**times[other])
 
 

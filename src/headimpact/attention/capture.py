@@ -6,7 +6,7 @@ head, reduced on the spot; the model computes what it would have computed anyway
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 
 import torch
@@ -20,6 +20,9 @@ from headimpact.core.registry import unknown_name_message
 
 CHUNK_BYTES = 16 * 2**20
 """About how much the capture holds at a time beyond the model's own tensors and the maps."""
+
+WAITING_BYTES = 12 * 2**20
+"""Queries and keys that wait on a GPU to be reduced together, and their copy side by side as much again."""
 
 
 class CapturedMaps:
@@ -35,6 +38,8 @@ class CapturedMaps:
         self.layer_indices = tuple(layer_indices)
         self._num_keys = tuple(num_keys)
         self._found: dict[int, ReducedRows] = {}
+        self.finish: Callable[[], None] | None = None
+        """Brings in layers that wait to be reduced together."""
 
     @property
     def maps(self) -> list[Float[Tensor, "layers heads image_tokens"]]:
@@ -97,6 +102,8 @@ class CapturedMaps:
         Raises:
             RunFailedError: If a layer's attention did not run inside the block.
         """
+        if self.finish is not None:
+            self.finish()
         missing = [layer for layer in self.layer_indices if layer not in self._found]
         if missing:
             raise RunFailedError(
@@ -149,13 +156,22 @@ def capture_attention(
     wanted = {torch.device("cpu"): WantedPositions.pad(list(queries), list(keys))}
     captured = CapturedMaps(sorted(modules), [len(row) for row in keys])
 
+    fused = fused_reduction()
+    queue = None if fused is None else fused.LayerQueue(captured.add, max_bytes=WAITING_BYTES)
+    captured.finish = None if queue is None else queue.flush
+
     def observe(layer: int, call: AttentionCall) -> None:
         device = call.query.device
         if device not in wanted:
             wanted[device] = wanted[torch.device("cpu")].to(device)
         _check_call(call, wanted[torch.device("cpu")])
-        reduced = reduce_call(call, wanted[device], reduction=reduction, chunk_bytes=chunk_bytes, with_peaks=with_peaks)
-        captured.add(layer, reduced)
+        reduce = functools.partial(
+            reduce_call, wanted=wanted[device], reduction=reduction, chunk_bytes=chunk_bytes, with_peaks=with_peaks
+        )
+        if queue is not None and call.query.is_cuda and fused.serves(call):
+            queue.add(layer, call, reduce)
+        else:
+            captured.add(layer, reduce(call))
 
     with observe_attention(modules, observe):
         yield captured
@@ -179,7 +195,7 @@ def reduce_call(
     Raises:
         UnsupportedModelError: If the call's weights are no plain softmax.
     """
-    fused = _fused_reduction() if call.query.is_cuda else None
+    fused = fused_reduction() if call.query.is_cuda else None
     if fused is not None and fused.serves(call):
         reduced: ReducedRows = fused.reduce_rows_fused(call, wanted, reduction=reduction, with_peaks=with_peaks)
         return reduced
@@ -187,13 +203,15 @@ def reduce_call(
 
 
 @functools.cache
-def _fused_reduction() -> ModuleType | None:
-    """Import the kernels; Triton comes with torch for CUDA, and only there."""
+def fused_reduction() -> ModuleType | None:
+    """Import the kernels where there is a GPU for them; Triton comes with torch for CUDA."""
+    if not torch.cuda.is_available():
+        return None
     try:
-        from headimpact.attention import fused_reduction  # noqa: PLC0415 - needs Triton
+        from headimpact.attention import fused_reduction as module  # noqa: PLC0415 - needs Triton
     except ImportError:
         return None
-    return fused_reduction
+    return module
 
 
 def _check_positions(

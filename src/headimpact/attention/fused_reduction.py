@@ -7,6 +7,7 @@ missing, `reduction.py` does the work.
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -51,8 +52,9 @@ def reduce_rows_fused(
     """Compute what `reduce_rows` computes.
 
     Args:
-        call: Queries, keys, mask and options of one attention call that `serves` admits.
-        wanted: Positions, on the call's device.
+        call: Queries, keys, mask and options of one attention call that `serves` admits, or of several with the same
+            mask and options, one after another in the batch.
+        wanted: Positions of one call, on its device.
         reduction: `mean` or `max`.
         with_peaks: Find each row's highest weight over all keys too; of equal ones the first counts.
 
@@ -76,7 +78,7 @@ def reduce_rows_fused(
     shared = (
         query, key, mask, wanted.queries, *query.stride(), *key.stride(), *_mask_strides(mask, kind),
         head_dim**-0.5 if scaling is None else float(scaling), 1.0 if softcap is None else float(softcap),
-        rule.offset, rule.window or 0, rows, num_keys, heads, heads // key.shape[1], head_dim,
+        rule.offset, rule.window or 0, rows, num_keys, len(wanted.queries), heads, heads // key.shape[1], head_dim,
     )  # fmt: skip
     shape = {
         "PARTS": work.parts, "ROWS_AT_ONCE": work.rows_at_once, "KEYS_AT_ONCE": _KEYS_AT_ONCE,
@@ -98,6 +100,72 @@ def reduce_rows_fused(
             IS_MEAN=reduction == "mean", IN_ONE=work.in_one, **shape,
         )  # fmt: skip
     return ReducedRows(maps, sees.view(torch.bool), peaks)
+
+
+class LayerQueue:
+    """Calls of several layers that wait for each other, to be reduced together.
+
+    On a GPU, short inputs leave little to compute: starting kernels takes the time, and a few layers' calls cost as
+    much as one. A call of other shapes, mask or options than those that wait, or one too many for the budget, sends
+    them off.
+    """
+
+    def __init__(self, done: Callable[[int, ReducedRows], None], *, max_bytes: int) -> None:
+        """Begin without calls.
+
+        Args:
+            done: Takes each layer and its result.
+            max_bytes: Most bytes of queries and keys that wait.
+        """
+        self._done = done
+        self._max_bytes = max_bytes
+        self._kind: object = None
+        self._layers: list[int] = []
+        self._calls: list[AttentionCall] = []
+        self._reduce: Callable[[AttentionCall], ReducedRows] | None = None
+
+    def add(self, layer: int, call: AttentionCall, reduce: Callable[[AttentionCall], ReducedRows]) -> None:
+        """Let a call wait.
+
+        Args:
+            layer: Whose call it is.
+            call: A call that `serves` admits.
+            reduce: Reduces it, or several of its kind one after another in the batch.
+        """
+        held = call.query.nbytes + call.key.nbytes
+        kind = _kind_of(call)
+        if kind != self._kind or (len(self._calls) + 1) * held > self._max_bytes:
+            self.flush()
+        self._kind, self._reduce = kind, reduce
+        self._layers.append(layer)
+        # Values are of no use here and would be kept alive.
+        self._calls.append(dataclasses.replace(call, value=call.key, weights=None))
+
+    def flush(self) -> None:
+        """Reduce what waits."""
+        layers, calls, reduce = self._layers, self._calls, self._reduce
+        self._layers, self._calls = [], []
+        if not calls or reduce is None:
+            return
+        joined = calls[0]
+        if len(calls) > 1:
+            query, key = (torch.cat([getattr(call, name) for call in calls]) for name in ("query", "key"))
+            joined = dataclasses.replace(joined, query=query, key=key)
+        found = reduce(joined)
+        batch = calls[0].query.shape[0]
+        for place, layer in enumerate(layers):
+            own = slice(place * batch, (place + 1) * batch)
+            peaks = None if found.peaks is None else found.peaks[own]
+            self._done(layer, ReducedRows(found.maps[own], found.sees_parts[own], peaks))
+
+
+def _kind_of(call: AttentionCall) -> object:
+    """Give what calls must share to be reduced together."""
+    told = tuple(call.options.get(name) for name in ("scaling", "softcap", "sliding_window", "is_causal"))
+    return (
+        call.implementation, type(call.module), getattr(call.module, "is_causal", None), told, id(call.attention_mask),
+        call.query.shape, call.key.shape, call.query.dtype, call.query.device,
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +227,8 @@ def _on(tensor: Tensor) -> contextlib.AbstractContextManager[object]:
 
 def _peaks(highest: Tensor, highest_at: Tensor, wanted: WantedPositions, num_keys: int) -> Tensor:
     """Join the parts' highest places, the first of equal ones, and give each its row's share."""
+    calls = highest.shape[0] // len(wanted.queries)
+    shares, keys = wanted.weights.repeat(calls, 1), wanted.keys.repeat(calls, 1)
     is_highest = highest == highest.amax(dim=-1, keepdim=True)
     place = torch.where(is_highest, highest_at, num_keys).amin(dim=-1).long()
-    return peaks_at(place, wanted.weights, num_keys).gather(2, wanted.keys[:, None, :].expand(-1, place.shape[1], -1))
+    return peaks_at(place, shares, num_keys).gather(2, keys[:, None, :].expand(-1, place.shape[1], -1))

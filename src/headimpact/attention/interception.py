@@ -229,13 +229,20 @@ _doors: dict[tuple[int, str], _Door] = {}
 _doors_lock = threading.Lock()
 
 
+@functools.lru_cache(maxsize=256)
+def _globals_of(forward: Callable[..., Any]) -> dict[str, Any]:
+    """Give the global names of the file in which a function was written."""
+    names: dict[str, Any] = getattr(inspect.unwrap(forward), "__globals__", {})
+    return names
+
+
 def _door_of(module: nn.Module) -> _Door:
     """Find the place where a module looks its attention function up.
 
     Raises:
         UnsupportedModelError: If the module has no such place.
     """
-    names = getattr(inspect.unwrap(type(module).forward), "__globals__", {})
+    names = _globals_of(type(module).forward)
     interface = names.get(_INTERFACE)
     implementation = getattr(getattr(module, "config", None), "_attn_implementation", None) or EAGER
     if isinstance(interface, AttentionInterface) and implementation in interface:

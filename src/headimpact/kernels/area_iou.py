@@ -15,7 +15,8 @@ def area_iou(
     is_mask = mask < num_masks
     cut = tl.load(cuts + row * cut_step + mask, mask=is_mask, other=0)
     threshold = tl.load(ordered + row * num_tokens + cut, mask=is_mask, other=0.0)
-    above = tl.zeros([MASKS_AT_ONCE], tl.int32)
+    # Added up place by place and over the places at last: sums across threads are what takes time.
+    above = tl.zeros([MASKS_AT_ONCE, TOKENS_AT_ONCE], tl.int32)
     tied, hits_above, hits_tied, num_tied = above, above, above, above
     num_nan = tl.zeros([TOKENS_AT_ONCE], tl.int32)
     for start in range(0, num_tokens, TOKENS_AT_ONCE):
@@ -26,16 +27,18 @@ def area_iou(
         own = tl.load(
             inside + mask[:, None].to(tl.int64) * num_tokens + token[None, :],
             mask=is_mask[:, None] & is_token[None, :], other=0,
-        ).to(tl.int32)  # fmt: skip
+        ) != 0  # fmt: skip
         area_above = tl.where(value[None, :] > threshold[:, None], area[None, :], 0)
         at_cut = (value[None, :] == threshold[:, None]) & is_token[None, :]
         area_tied = tl.where(at_cut, area[None, :], 0)
-        above += tl.sum(area_above, axis=1)
-        tied += tl.sum(area_tied, axis=1)
-        hits_above += tl.sum(area_above * own, axis=1)
-        hits_tied += tl.sum(area_tied * own, axis=1)
-        num_tied += tl.sum(at_cut.to(tl.int32), axis=1)
+        above += area_above
+        tied += area_tied
+        hits_above += tl.where(own, area_above, 0)
+        hits_tied += tl.where(own, area_tied, 0)
+        num_tied += at_cut.to(tl.int32)
         num_nan += (value != value).to(tl.int32)
+    above, tied, num_tied = tl.sum(above, axis=1), tl.sum(tied, axis=1), tl.sum(num_tied, axis=1)
+    hits_above, hits_tied = tl.sum(hits_above, axis=1), tl.sum(hits_tied, axis=1)
     size = tl.load(sizes + mask, mask=is_mask, other=1)
     places = size - above
     certain = hits_above.to(tl.float64)

@@ -111,7 +111,7 @@ def _over_keys(
 @triton.jit(do_not_specialize=_VARYING)
 def row_totals(
     query, key, mask, positions, query_b, query_h, query_t, query_d, key_b, key_h, key_t, key_d,
-    mask_b, mask_h, mask_t, mask_k, scaling, softcap, offset, window, rows, num_keys, heads, per_group, head_dim,
+    mask_b, mask_h, mask_t, mask_k, scaling, softcap, offset, window, rows, num_keys, samples, heads, per_group, head_dim,
     totals, highest_at,
     PARTS: tl.constexpr,
     ROWS_AT_ONCE: tl.constexpr, KEYS_AT_ONCE: tl.constexpr, HEAD_BLOCK: tl.constexpr, MASK: tl.constexpr,
@@ -119,14 +119,15 @@ def row_totals(
 ):  # fmt: skip
     """Find some rows' highest logit and sum of exponentials over one part of the keys."""
     batch, head = (tl.program_id(0) // heads).to(tl.int64), (tl.program_id(0) % heads).to(tl.int64)
+    sample = batch % samples  # calls of several layers may stand one after another in a batch
     part = tl.program_id(2)
     row = tl.program_id(1) * ROWS_AT_ONCE + tl.arange(0, ROWS_AT_ONCE)
     is_row = row < rows
     place, queries = _query_tile(
-        query, positions + batch * rows, row, is_row, batch * query_b + head * query_h, query_t, query_d,
+        query, positions + sample * rows, row, is_row, batch * query_b + head * query_h, query_t, query_d,
         head_dim, HEAD_BLOCK,
     )  # fmt: skip
-    mask += batch * mask_b + head * mask_h
+    mask += sample * mask_b + head * mask_h
     blocks_a_part = tl.cdiv(tl.cdiv(num_keys, KEYS_AT_ONCE), PARTS)
     first = part * blocks_a_part * KEYS_AT_ONCE
     last = tl.minimum(first + blocks_a_part * KEYS_AT_ONCE, num_keys)
@@ -145,7 +146,8 @@ def row_totals(
 @triton.jit(do_not_specialize=[*_VARYING, "tokens", "token_blocks"])
 def reduced_maps(
     query, key, mask, positions, query_b, query_h, query_t, query_d, key_b, key_h, key_t, key_d,
-    mask_b, mask_h, mask_t, mask_k, scaling, softcap, offset, window, rows, num_keys, heads, per_group, head_dim,
+    mask_b, mask_h, mask_t, mask_k, scaling, softcap, offset, window, rows, num_keys,
+    samples, heads, per_group, head_dim,
     shares, image_tokens,
     totals, maps, sees, tokens, token_blocks,
     PARTS: tl.constexpr,
@@ -155,13 +157,14 @@ def reduced_maps(
 ):  # fmt: skip
     """Compute the weights of all rows at some image tokens and reduce them over the rows."""
     batch, head = (tl.program_id(0) // heads).to(tl.int64), (tl.program_id(0) % heads).to(tl.int64)
+    sample = batch % samples  # calls of several layers may stand one after another in a batch
     token = tl.program_id(1) * KEYS_AT_ONCE + tl.arange(0, KEYS_AT_ONCE)
     is_token = token < tokens
-    key_place = tl.load(image_tokens + batch * tokens + token, mask=is_token, other=0)
+    key_place = tl.load(image_tokens + sample * tokens + token, mask=is_token, other=0)
     keys = _key_tile(
         key, key_place, is_token, batch * key_b + (head // per_group) * key_h, key_t, key_d, head_dim, HEAD_BLOCK
     )
-    mask += batch * mask_b + head * mask_h
+    mask += sample * mask_b + head * mask_h
     reduced = tl.zeros([KEYS_AT_ONCE], tl.float32)
     any_seen = tl.zeros([KEYS_AT_ONCE], tl.int32)
     part = tl.arange(0, PARTS)
@@ -169,7 +172,7 @@ def reduced_maps(
         row = start + tl.arange(0, ROWS_AT_ONCE)
         is_row = row < rows
         place, queries = _query_tile(
-            query, positions + batch * rows, row, is_row, batch * query_b + head * query_h, query_t, query_d,
+            query, positions + sample * rows, row, is_row, batch * query_b + head * query_h, query_t, query_d,
             head_dim, HEAD_BLOCK,
         )  # fmt: skip
         inside = is_row[:, None] & is_token[None, :]
@@ -192,7 +195,7 @@ def reduced_maps(
             total = tl.sum(sums * tl.exp(highest - peak[:, None]), axis=1)
         weights = tl.where(inside, tl.exp(logits - peak[:, None]) / total[:, None], 0.0)
         if IS_MEAN:
-            share = tl.load(shares + batch * rows + row, mask=is_row, other=0.0)
+            share = tl.load(shares + sample * rows + row, mask=is_row, other=0.0)
             reduced += tl.sum(weights * share[:, None], axis=0)
         else:
             reduced = tl.maximum(reduced, tl.max(weights, axis=0))

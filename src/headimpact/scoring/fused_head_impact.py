@@ -18,8 +18,8 @@ from headimpact.scoring.views import ViewTokens
 UNDECIDED = torch.inf
 """Stands for a number that the kernel leaves to others."""
 
-_TOKENS_AT_ONCE = 128
-_MASKS_AT_ONCE = 32
+_TOKENS_AT_ONCE = 256
+_MASKS_AT_ONCE = 8
 
 
 def fused_area_iou(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens) -> Float[Tensor, "masks rows"]:

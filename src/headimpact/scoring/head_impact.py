@@ -122,7 +122,9 @@ def settle_ties(
 
 @functools.cache
 def fused_kernels() -> ModuleType | None:
-    """Import the GPU kernel; Triton comes with torch for CUDA, and only there."""
+    """Import the GPU kernel where there is a GPU for it; Triton comes with torch for CUDA."""
+    if not torch.cuda.is_available():
+        return None
     try:
         from headimpact.scoring import fused_head_impact  # noqa: PLC0415 - needs Triton
     except ImportError:

@@ -118,6 +118,40 @@ def test_equal_highest_weights_count_for_the_first(fused):
     assert_equal(fused, call, wanted, with_peaks=True)
 
 
+def test_layers_of_one_kind_are_reduced_together(fused):
+    """Three calls of one kind, one of another, two that are one too many for the budget."""
+    module, device = fused
+    wanted = WantedPositions.pad(QUERIES, KEYS).to(device)
+    mask, other = tensor_of(left_padded), tensor_of(causal)
+    calls = [moved(attention_call(mask=mask, seed=seed), device) for seed in range(3)]
+    calls = [dataclasses.replace(call, attention_mask=calls[0].attention_mask) for call in calls]
+    calls.append(moved(attention_call(mask=other, seed=3), device))
+    calls += [moved(attention_call(implementation="eager", seed=seed), device) for seed in (4, 5)]
+    found, sizes = {}, []
+
+    def reduce(call):
+        sizes.append(call.query.shape[0] // 2)
+        return module.reduce_rows_fused(call, wanted, reduction="mean", with_peaks=True)
+
+    budget = 3 * (calls[0].query.nbytes + calls[0].key.nbytes)
+    queue = module.LayerQueue(lambda layer, rows: found.update({layer: rows}), max_bytes=budget)
+    for layer, call in enumerate(calls):
+        queue.add(layer, call, reduce)
+    queue.flush()
+    queue.flush()
+    assert sizes == [3, 1, 2]
+    small = module.LayerQueue(lambda layer, rows: found.update({layer: rows}), max_bytes=budget // 2)
+    for layer, call in enumerate(calls[:3]):
+        small.add(layer + 10, call, reduce)
+    small.flush()
+    assert sizes[3:] == [1, 1, 1]
+    for layer, rows in found.items():
+        expected = reduce_rows(calls[layer % 10], wanted, reduction="mean", chunk_bytes=2**20, with_peaks=True)
+        torch.testing.assert_close(rows.maps, expected.maps)
+        torch.testing.assert_close(rows.sees, expected.sees)
+        torch.testing.assert_close(rows.peaks, expected.peaks)
+
+
 @pytest.mark.parametrize(
     "change",
     [
