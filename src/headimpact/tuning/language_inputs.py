@@ -62,12 +62,17 @@ class LanguageInputCache:
             max_bytes: Memory that the kept rows may take.
 
         Raises:
-            UnsupportedModelError: If the family gives no language inputs (see `offers_language_inputs`).
+            UnsupportedModelError: If the model gives no language inputs (see `offers_language_inputs`).
         """
         if loaded.family.language_inputs is None:
             raise UnsupportedModelError(
                 f"Language inputs of {loaded.family.model_type!r} cannot be kept: more than embeddings and a mask "
                 "enters its decoder. Tune without keeping them."
+            )
+        if not loaded.is_row_by_row:
+            raise UnsupportedModelError(
+                f"Language inputs of a model in {loaded.quantization} cannot be kept: an example's depend on the batch "
+                "that it is in; expected a model in 4bit, or not quantised. Tune without keeping them."
             )
         self._language_inputs = loaded.family.language_inputs
         self._loaded = loaded
@@ -135,8 +140,8 @@ class LanguageInputCache:
 
 
 def offers_language_inputs(loaded: LoadedModel) -> bool:
-    """Say whether a model's family can give the language model's inputs apart from the rest."""
-    return loaded.family.language_inputs is not None
+    """Say whether a model can give the language model's inputs apart, and an example's are the same in every batch."""
+    return loaded.family.language_inputs is not None and loaded.is_row_by_row
 
 
 @contextlib.contextmanager

@@ -80,12 +80,12 @@ class PrefixCache:
 
         Raises:
             OptionError: If the model has no such layer, or some weights are not in memory.
-            UnsupportedModelError: If the model's weights are quantised.
+            UnsupportedModelError: If the model is quantised in another way than to 4 bits.
         """
-        if loaded.quantization is not None:
+        if not loaded.is_row_by_row:
             raise UnsupportedModelError(
-                f"The prefix of a model in {loaded.quantization} cannot be kept: what it computes without gradients "
-                "was found to differ from what it computes in training. Tune without --prefix-cache."
+                f"The prefix of a model in {loaded.quantization} cannot be kept: an example's states depend on the "
+                "batch that it is in; expected a model in 4bit, or not quantised. Tune without --prefix-cache."
             )
         num_layers = int(loaded.config.get_text_config().num_hidden_layers)
         if not 0 <= layer_idx < num_layers:
