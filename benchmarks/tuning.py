@@ -110,7 +110,7 @@ def train(
         if way == "peft":
             plain_trainer(attached, loader, options, loaded, scratch).train()
         else:
-            arguments = {"options": options, "device": loaded.device, "scratch": Path(scratch)}
+            arguments = {"options": options, "device": loaded.device, "scratch": Path(scratch), "name": way}
             if way == "ours":
                 with cache.running(attached):
                     train_answers(attached, loader, on_step=lambda _: None, **arguments)

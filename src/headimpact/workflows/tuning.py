@@ -96,6 +96,8 @@ def tuning_options(config: TuneConfig, selection: Selection) -> TuningOptions:
         warmup_steps=config.warmup_ratio,
         weight_decay=config.weight_decay,
         lr_scheduler_type=config.lr_scheduler_type,
+        gradient_checkpointing=config.gradient_checkpointing,
+        bf16=config.bf16,
         seed=config.seed,
         r=selection.r if config.r is None else config.r,
         lora_alpha=config.lora_alpha,
