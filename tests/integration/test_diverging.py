@@ -12,8 +12,8 @@ def test_a_diverging_arm_is_named_and_the_others_stand(tiny_llava, scenes, tmp_p
     loaded = load_model(tiny_llava)
     of = loaded.family.architecture(loaded.config)
     Selection(strategy="top-k", layers=(1, 2), heads=heads, architecture=of, r=2).write(tmp_path / "selection.json")
-    words = ("tune", "--model", tiny_llava, "--data", scenes, "--selection", tmp_path, "--batch-size", 3)
-    words += ("--max-steps", 4, "--prefix-cache", "off")
+    inputs = ("--model", tiny_llava, "--data", scenes, "--selection", tmp_path)
+    words = ("tune", *inputs, "--batch-size", 3, "--max-steps", 4, "--prefix-cache", "off")
     done(*words, "--out", tmp_path / "arms" / "one")
     before = {path: path.read_bytes() for path in (tmp_path / "arms").rglob("*") if path.is_file()}
     broken = run(*words, "--out", tmp_path / "arms" / "two", "--learning-rate", 1e30, "--warmup-ratio", 0)
