@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from headimpact.core.errors import DataFormatError, OptionError, UnsupportedMode
 from headimpact.core.provenance import hash_file
 from headimpact.data.closed_questions import AnswerTemplate
 from headimpact.data.dataset import KeyObjectDataset
+from headimpact.data.sample import Sample
 from headimpact.selection.selection import SELECTION_FILE, Selection
 from headimpact.tuning.examples import TuningExample
 from headimpact.tuning.options import TuningOptions
@@ -132,7 +133,7 @@ def task_examples(
 
 
 def tuning_examples(
-    dataset: KeyObjectDataset, *, prompt: str, captions_per_image: int = 1
+    dataset: Iterable[Sample], *, prompt: str, captions_per_image: int = 1
 ) -> tuple[TuningExample, ...]:
     """Turn pictures into what is learned: each of the first captions as an answer to the prompt.
 
