@@ -1,6 +1,7 @@
-"""What does tuning cost when the part that never changes runs once? Qwen2-VL-2B at full width, a quarter of its layers.
+"""What does tuning cost when the part that never changes runs once? Published models at full width, random weights.
 
-    python -m benchmarks.tuning
+    python -m benchmarks.tuning                                                    # a quarter of Qwen2-VL-2B, on a CPU
+    python -m benchmarks.tuning --device cuda --model Qwen2.5-VL-3B --share 1      # whole, on a GPU
 
 One layer is tuned by LoRA, the lowest of the top, the middle or the bottom third. Three ways train on the same batches,
 each an epoch at a time, in turn:
@@ -9,14 +10,17 @@ each an epoch at a time, in turn:
     same_logits  no cache, logits where the answer is predicted: against it the cache's own share shows
     peft         PEFT in transformers' Trainer as it comes: no cache, logits at every position
 
-What a way has to do in every epoch is in its time, the processor's work on pictures and texts too. Seconds are those of
-one epoch, medians over all epochs but the first; `caching` is what filling the cache took. Peak memory is what one
-forward and backward pass makes and keeps, weights and inputs apart.
+What a way has to do in every epoch is in its time, the processor's work on pictures and texts too; `loading` is that
+work, which other processes could do beside a GPU, so that ratios are given without it too. Seconds are those of one
+epoch, medians over all epochs but the first; `caching` is what filling the cache took, `hashing` what naming it took.
+Peak memory is what one forward and backward pass makes and keeps, weights and inputs apart.
 
-The parts of an example's time are measured apart, and from them comes the cost at the model's own depth. Writes JSON.
+The parts of an example's time are measured apart, and from them comes the cost at the model's own depth, where only a
+share of its layers ran. JSON is written after each part.
 """
 
 import argparse
+import contextlib
 import functools
 import json
 import math
@@ -29,23 +33,16 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from benchmarks.scoring import peak_bytes
+from benchmarks.whole_models import WHOLE_MODELS, build_whole_model, depths
 from PIL import Image
-from tests.tiny_models.qwen_vl import QWEN_TEMPLATE, qwen_tokenizer
 from torch.nn import functional
 from torch.utils.data import DataLoader
-from transformers import (
-    PrinterCallback,
-    Qwen2VLConfig,
-    Qwen2VLForConditionalGeneration,
-    Qwen2VLImageProcessorPil,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from headimpact.models.decoder_cut import take_layer_inputs
-from headimpact.models.loading import LoadedModel, load_model
+from headimpact.models.loading import LoadedModel
 from headimpact.selection.selection import Selection
 from headimpact.tuning.answer_trainer import train_answers
 from headimpact.tuning.examples import TuningExample
@@ -56,39 +53,9 @@ from headimpact.tuning.options import TuningOptions
 from headimpact.tuning.prefix_cache import PrefixCache
 from headimpact.tuning.rows import TuningBatch
 
-FULL_LAYERS, FULL_TOWER = 28, 32
-VOCABULARY = 151_936
 ANSWER = "a large red square on a blue background, near the top of it, and a small circle beside it"
 WAYS = ("ours", "same_logits", "peft")
 Batches = list[list[int]]
-
-
-def save_checkpoint(folder: Path, *, share: int) -> None:
-    """Write Qwen2-VL-2B at full width with a `share`-th of its layers; tokenizer and weights are our own."""
-    tokenizer = qwen_tokenizer()
-    special = {
-        name: tokenizer.convert_tokens_to_ids(token)
-        for name, token in (
-            ("image_token_id", "<|image_pad|>"),
-            ("video_token_id", "<|video_pad|>"),
-            ("vision_start_token_id", "<|vision_start|>"),
-            ("vision_end_token_id", "<|vision_end|>"),
-        )
-    }
-    text = {
-        "vocab_size": VOCABULARY, "hidden_size": 1536, "intermediate_size": 8960, "num_attention_heads": 12,
-        "num_hidden_layers": FULL_LAYERS // share, "num_key_value_heads": 2, "max_position_embeddings": 32_768,
-        "rope_parameters": {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1e6},
-    }  # fmt: skip
-    vision = {
-        "depth": FULL_TOWER // share, "embed_dim": 1280, "hidden_size": 1536, "num_heads": 16, "mlp_ratio": 4,
-    }  # fmt: skip
-    torch.manual_seed(0)
-    config = Qwen2VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **special)
-    Qwen2VLForConditionalGeneration(config).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.chat_template = QWEN_TEMPLATE
-    tokenizer.save_pretrained(folder)
-    Qwen2VLImageProcessorPil().save_pretrained(folder)
 
 
 def make_examples(count: int, size_hw: tuple[int, int]) -> list[TuningExample]:
@@ -124,15 +91,17 @@ def timed(loaded: LoadedModel, work: Callable[[], object], *, times: int = 3) ->
 
 def train(
     way: str, loaded: LoadedModel, examples: list[TuningExample], batches: Batches, layer: int, cache: PrefixCache
-) -> float:
-    """Train one epoch in one way, with an adapter of its own, and give its seconds from the first batch on."""
+) -> tuple[float, float]:
+    """Train one epoch in one way, with an adapter of its own: its seconds from the first batch on, those of loading."""
     options = TuningOptions(max_steps=len(batches), batch_size=len(batches[0]), learning_rate=1e-4)
     config = build_lora_config(selection(loaded, layer))
     starts: list[float] = []
+    ends: list[float] = []
 
     def encoded(indices: list[int]) -> dict[str, Any]:
         starts.append(clock(loaded))
         batch = cache.batch(indices) if way == "ours" else encode_batch(loaded, [examples[one] for one in indices])
+        ends.append(clock(loaded))
         plain = {**batch.inputs, "labels": batch.labels}
         return plain if way == "peft" else {"inputs": batch.inputs, "labels": batch.labels}
 
@@ -141,13 +110,13 @@ def train(
         if way == "peft":
             plain_trainer(attached, loader, options, loaded, scratch).train()
         else:
-            arguments = {"options": options, "device": loaded.device, "scratch": Path(scratch)}
+            arguments = {"options": options, "device": loaded.device, "scratch": Path(scratch), "name": way}
             if way == "ours":
                 with cache.running(attached):
                     train_answers(attached, loader, on_step=lambda _: None, **arguments)
             else:
                 train_answers(attached, loader, on_step=lambda _: None, **arguments)
-        return clock(loaded) - starts[0]
+        return clock(loaded) - starts[0], sum(ends) - sum(starts)
 
 
 def plain_trainer(attached: Any, loader: Any, options: TuningOptions, loaded: LoadedModel, scratch: str) -> Trainer:
@@ -186,38 +155,59 @@ def memory(way: str, loaded: LoadedModel, examples: list[TuningExample], layer: 
             else:
                 answer_loss(attached, batch.inputs, batch.labels).backward()
 
-        if way != "ours":
-            return peak_bytes(step)
-        with cache.running(attached):
-            return peak_bytes(step)
+        with cache.running(attached) if way == "ours" else contextlib.nullcontext():
+            return peak(loaded, step)
+
+
+def peak(loaded: LoadedModel, step: Callable[[], object]) -> int:
+    """Give the bytes that a step makes and keeps at its peak: the allocator's count on a GPU, our own on a CPU."""
+    if loaded.device.type != "cuda":
+        return peak_bytes(step)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    step()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def measure_third(
     name: str, layer: int, loaded: LoadedModel, examples: list[TuningExample], args: argparse.Namespace, folder: Path
 ) -> dict[str, Any]:
     """Measure the three ways with one tuned layer."""
-    cache = PrefixCache(loaded, examples, layer_idx=layer, folder=folder)
     start = clock(loaded)
+    cache = PrefixCache(loaded, examples, layer_idx=layer, folder=folder)
+    named = clock(loaded)
     cache.fill(range(len(examples)))
-    caching = clock(loaded) - start
+    filled = clock(loaded)
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    loading: dict[str, list[float]] = {way: [] for way in WAYS}
     for epoch in range(args.epochs):
         order = np.random.default_rng(epoch).permutation(len(examples)).tolist()
         batches = [order[at : at + args.batch_size] for at in range(0, len(order), args.batch_size)]
         for way in WAYS if epoch % 2 else WAYS[::-1]:
-            seconds[way].append(train(way, loaded, examples, batches, layer, cache))
+            whole, of_loading = train(way, loaded, examples, batches, layer, cache)
+            seconds[way].append(whole)
+            loading[way].append(of_loading)
     epoch_of = {way: statistics.median(found[1:]) for way, found in seconds.items()}
-    gain = epoch_of["peft"] - epoch_of["ours"]
+    rest_of = {
+        way: statistics.median(whole - part for whole, part in zip(seconds[way][1:], loading[way][1:], strict=True))
+        for way in WAYS
+    }
     few = examples[: args.batch_size]
     return {
         "third": name,
         "layer": layer,
         "layers": int(loaded.config.get_text_config().num_hidden_layers),
         "epoch_seconds": seconds,
-        "caching_seconds": caching,
+        "loading_seconds": loading,
+        "step_seconds": {way: found / len(batches) for way, found in epoch_of.items()},
+        "hashing_seconds": named - start,
+        "caching_seconds": filled - named,
         "cache_bytes": cache.cost.bytes,
         "ratio_to": {way: epoch_of["ours"] / epoch_of[way] for way in WAYS[1:]},
-        "epochs_until_it_pays": caching / gain,
+        "ratio_without_loading_to": {way: rest_of["ours"] / rest_of[way] for way in WAYS[1:]},
+        "epochs_until_it_pays": (filled - named) / (epoch_of["peft"] - epoch_of["ours"]),
         "peak_bytes": {way: memory(way, loaded, few, layer, cache) for way in WAYS},
     }
 
@@ -279,12 +269,12 @@ def _head(model: Any, batch: TuningBatch, *, everywhere: bool) -> Callable[[], o
     return run
 
 
-def full_depth(parts: dict[str, float], layer: int) -> dict[str, float]:
+def full_depth(parts: dict[str, float], layer: int, *, layers: int, tower: int) -> dict[str, float]:
     """Put an example's seconds together for the model's own depth, one layer tuned."""
-    above = FULL_LAYERS - layer
+    above = layers - layer
     each = parts["layer_forward"] + parts["layer_backward"]
     ours = above * each + parts["head_at_answer"]
-    prefix = parts["processor"] + FULL_TOWER * parts["tower_layer"] + layer * parts["layer_forward"]
+    prefix = parts["processor"] + tower * parts["tower_layer"] + layer * parts["layer_forward"]
     return {
         "layer": layer,
         "ours_seconds": ours,
@@ -316,9 +306,10 @@ def thirds(num_layers: int) -> dict[str, int]:
     return {"bottom": 0, "middle": math.ceil(num_layers / 3), "top": math.ceil(2 * num_layers / 3)}
 
 
-def main() -> None:
-    """Measure and write the JSON."""
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="Qwen2-VL-2B", choices=list(WHOLE_MODELS))
     parser.add_argument("--share", type=int, default=4, help="one in so many layers of tower and decoder; 1 for all")
     parser.add_argument("--examples", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=4)
@@ -326,40 +317,57 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=[336, 448], help="height and width of the pictures")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/tuning.json"))
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def describe(loaded: LoadedModel, example: TuningExample, args: argparse.Namespace) -> dict[str, Any]:
+    """Say what is measured, and on what."""
+    tokens, on_gpu = encode_batch(loaded, [example]).inputs["input_ids"], loaded.device.type == "cuda"
+    return {
+        "what": "tuning with the prefix kept against tuning without; ratios are ours / other, epochs but the first",
+        "model": args.model,
+        "share": args.share,
+        "image_tokens": int((tokens == loaded.config.image_token_id).sum()),
+        "length": tokens.shape[1],
+        "examples": args.examples,
+        "batch_size": args.batch_size,
+        "epochs": args.epochs,
+        "parameters": sum(one.numel() for one in loaded.model.parameters()),
+        "weight_bytes": sum(one.nbytes for one in loaded.model.parameters()),
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "clock": "wall" if on_gpu else "processor time",
+        "threads": torch.get_num_threads(),
+        "dtype": loaded.dtype_name,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "rows": [],
+    }
+
+
+def main() -> None:
+    """Measure and write the JSON after each part."""
+    args = parse_arguments()
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    layers, tower = depths(args.model)
+
+    def report(found: Any) -> None:
+        print(json.dumps(found), flush=True)
+        args.out.write_text(json.dumps(content, indent=1) + "\n")
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        save_checkpoint(folder / "model", share=args.share)
-        loaded = load_model(folder / "model", device=args.device, dtype="bfloat16")
+        loaded = build_whole_model(args.model, folder, share=args.share, device=args.device)
         examples = make_examples(args.examples, tuple(args.size))
-        layers = thirds(FULL_LAYERS // args.share)
-        tokens = encode_batch(loaded, examples[:1]).inputs["input_ids"]
-        content: dict[str, Any] = {
-            "what": "tuning with the prefix kept against tuning without; ratios are ours / other, epochs but the first",
-            "model": "Qwen2-VL-2B",
-            "share": args.share,
-            "image_tokens": int((tokens == loaded.config.image_token_id).sum()),
-            "length": tokens.shape[1],
-            "examples": args.examples,
-            "batch_size": args.batch_size,
-            "epochs": args.epochs,
-            "device": torch.cuda.get_device_name() if loaded.device.type == "cuda" else "cpu",
-            "clock": "wall" if loaded.device.type == "cuda" else "processor time",
-            "threads": torch.get_num_threads(),
-            "dtype": loaded.dtype_name,
-            "torch": torch.__version__,
-            "rows": [],
-        }
-        for third, layer in layers.items():
+        content = describe(loaded, examples[0], args)
+        for third, layer in thirds(layers // args.share).items():
             content["rows"].append(measure_third(third, layer, loaded, examples, args, folder / "cache"))
-            print(json.dumps(content["rows"][-1]), flush=True)
-        content["parts"] = measure_parts(loaded, examples[0], folder / "cache")
+            report(content["rows"][-1])
+        content["parts"] = parts = measure_parts(loaded, examples[0], folder / "cache")
+        report(parts)
         content["full_depth"] = {
-            third: full_depth(content["parts"], layer) for third, layer in thirds(FULL_LAYERS).items()
+            third: full_depth(parts, layer, layers=layers, tower=tower) for third, layer in thirds(layers).items()
         }
-        print(json.dumps({name: content[name] for name in ("parts", "full_depth")}), flush=True)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(content, indent=1) + "\n")
+        report(content["full_depth"])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,18 @@
-"""Several processes that share a scoring run end with the same files as one."""
+"""Several processes that share a run end with the same scores, and the same adapter, as one."""
 
+import json
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from headimpact.embedded.scenes import build_scenes
+from headimpact.models.loading import load_model
+from headimpact.selection.selection import Selection
 
 COMMON = ["--baseline", "untrained", "--shard-size", "2", "--draws", "200", "--bootstrap", "50", "--donors", "3"]
 LAUNCHER = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
@@ -20,17 +26,22 @@ def data(tmp_path_factory):
     return folder
 
 
-def score(command, data, checkpoint, out, *words):
-    """Run `score` on one CPU thread a process, since two that share a core wait for each other."""
-    options = ["--model", str(checkpoint), "--data", str(data), "--out", str(out), "--device", "cpu", *COMMON, *words]
+def launch(command, verb, data, checkpoint, out, *words):
+    """Run a command on one CPU thread a process, since two that share a core wait for each other."""
+    options = ["--model", str(checkpoint), "--data", str(data), "--out", str(out), "--device", "cpu", *map(str, words)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.run(
-        [sys.executable, "-m", *command, "score", *options],
+        [sys.executable, "-m", *command, verb, *options],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
+
+
+def score(command, data, checkpoint, out, *words):
+    return launch(command, "score", data, checkpoint, out, *COMMON, *words)
 
 
 def test_two_processes_give_the_same_tensors_as_one(data, tiny_checkpoint, tmp_path):
@@ -59,3 +70,41 @@ def test_two_processes_stop_at_the_same_look_as_one(tiny_checkpoint, tmp_path):
     for name in names:
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "together" / name).read_bytes(), name
     assert not (tmp_path / "together" / "samples/shard_00002.safetensors").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("heads", "words"),
+    [
+        pytest.param(None, ("--gradient-accumulation-steps", 2, "--gradient-checkpointing"), id="layers"),
+        pytest.param(((1, 0), (2, 2), (2, 3)), ("--prefix-cache", "on"), id="heads-with-prefix"),
+    ],
+)
+def test_two_processes_tune_the_same_adapter_as_one(tiny_checkpoint, tmp_path, heads, words):
+    # Batches of 3 and 1 of four pictures: parts differ in size, and one process has nothing of the small ones.
+    checkpoint = tiny_checkpoint("llava-siglip")
+    data = build_scenes(tmp_path / "data", task="describe", counts={"train": 4}, seed=0)
+    loaded = load_model(checkpoint)
+    architecture = loaded.family.architecture(loaded.config)
+    chosen = Selection(strategy="given", layers=(1, 2), heads=heads, architecture=architecture, r=2)
+    chosen.write(tmp_path / "selection.json")
+    given = ("--selection", tmp_path, "--batch-size", 3, "--max-steps", 4, *words)
+    for name, command in (("alone", ["headimpact"]), ("together", LAUNCHER)):
+        done = launch(command, "tune", data, checkpoint, tmp_path / name, *given)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("adapter:") == 1, "only the main process speaks"
+    records = [json.loads((tmp_path / name / "tuning.json").read_text()) for name in ("alone", "together")]
+    np.testing.assert_allclose(records[1]["losses"], records[0]["losses"], rtol=0, atol=1e-5)
+    one, other = (
+        load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("alone", "together")
+    )
+    torch.testing.assert_close(other, one, rtol=0, atol=1e-5)
+    files = [
+        {path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*")} for name in ("alone", "together")
+    ]
+    assert files[0] == files[1]
+
+    poisoned = launch(LAUNCHER, "tune", data, checkpoint, tmp_path / "poisoned", *given, "--learning-rate", 1e30)
+    assert poisoned.returncode == 1
+    assert f"Tuning of {tmp_path / 'poisoned'} (given, layers 1 2) diverged in step" in poisoned.stderr
+    assert not (tmp_path / "poisoned" / "adapter").exists()

@@ -57,7 +57,7 @@ def test_every_command_in_the_documents_parses(line):
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_only_options_that_exist_are_mentioned(path):
     known = {f"--{field.name.replace('_', '-')}" for kind, _ in COMMANDS.values() for field in dataclasses.fields(kind)}
-    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", path.read_text(encoding="utf-8")))
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", path.read_text(encoding="utf-8")))
     assert mentioned <= known | FOREIGN_OPTIONS
 
 

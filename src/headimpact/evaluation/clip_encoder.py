@@ -1,5 +1,6 @@
 """A CLIP that turns pictures and captions into vectors of length one."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -15,6 +16,22 @@ from headimpact.models.placement import resolve_device
 from headimpact.models.processors import load_processor
 
 _BATCH = 32
+
+
+@functools.lru_cache(maxsize=1)
+def shared_clip(checkpoint: str, *, device: str = "auto") -> "ClipEncoder":
+    """Load a CLIP, or give the one that was loaded last: both CLIP scores, and one evaluation after another, share it.
+
+    Args:
+        checkpoint: Folder or hub id.
+        device: As for `ClipEncoder`.
+
+    Raises:
+        UnsupportedModelError: If it is no CLIP.
+        DataFormatError: If files are missing or broken.
+        OptionError: If the device is not to be had.
+    """
+    return ClipEncoder(checkpoint, device=device)
 
 
 class ClipEncoder:

@@ -8,6 +8,7 @@ from jinja2 import TemplateError
 
 from headimpact.core.errors import DataFormatError, UnsupportedModelError
 from headimpact.models.loading import LoadedModel
+from headimpact.models.response_spans import special_ids
 
 PICTURE = "<image>"
 """Marks a picture's place in a prompt, as in the data files of common trainers; without marks, pictures come first."""
@@ -67,12 +68,28 @@ def render_chat(loaded: LoadedModel, prompt: str, *, response: str | None, num_i
     if response is None:
         return RenderedChat(rendered, "", "")
     head, found, tail = rendered.partition(_MARKER)
+    asked = _render(loaded, parts, style=content_style, answered=False) or ""
+    if asked[-1:].isspace() and asked.split() == head.split():
+        head = asked  # LLaVA-OneVision's template writes a space more before an answer that is there
     if not found:
         raise UnsupportedModelError(
             f"Response not found: the chat template of {loaded.name!r} drops or changes what the assistant says. "
             "Check chat_template.jinja beside the checkpoint."
         )
     return RenderedChat(head, response.strip(), _ended(loaded.processor.tokenizer, tail))
+
+
+def end_of_answer(loaded: LoadedModel) -> int:
+    """Give the token with which an answer ends in the checkpoint's chat template, its end token where it writes none.
+
+    Args:
+        loaded: Model and processor.
+    """
+    tokenizer = loaded.processor.tokenizer
+    tail = render_chat(loaded, "What is it?", response="It.", num_images=1).tail
+    special = special_ids(tokenizer)
+    end: int = next(index for index in tokenizer(tail, add_special_tokens=False)["input_ids"] if index in special)
+    return end
 
 
 def split_prompt(prompt: str, num_images: int) -> tuple[str | None, ...]:
@@ -157,6 +174,6 @@ def _pictures_come_first(parts: Sequence[str | None]) -> bool:
 def _ended(tokenizer: Any, tail: str) -> str:
     """Add the end token where the template leaves it out: the model must learn to stop."""
     ids = tokenizer(tail, add_special_tokens=False)["input_ids"] if tail else []
-    if set(ids) & set(tokenizer.all_special_ids):
+    if set(ids) & set(special_ids(tokenizer)):
         return tail
     return tail + str(tokenizer.eos_token or "")

@@ -210,11 +210,13 @@ def _projections(attention: nn.Module) -> dict[str, tuple[int, int]]:
 
 
 def base_model(model: nn.Module) -> nn.Module:
-    """Give the transformers model inside a PEFT wrapper, or the model itself.
+    """Give the transformers model inside wrappers, or the model itself.
 
     Args:
-        model: A transformers model or a `PeftModel`.
+        model: A transformers model or a `PeftModel`, in `DistributedDataParallel` or not.
     """
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        model = model.module
     unwrap = getattr(model, "get_base_model", None)
     return unwrap() if callable(unwrap) else model
 

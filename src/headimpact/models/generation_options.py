@@ -3,11 +3,15 @@
 import copy
 from typing import Any
 
+from headimpact.models.chats import end_of_answer
 from headimpact.models.loading import LoadedModel
 
 
 def searched_generation(loaded: LoadedModel, *, max_new_tokens: int, num_beams: int = 1) -> Any:
     """Take the model's generation config and fix what decides the search.
+
+    An answer ends where the model's config says, and at the token with which the chat template ends one: tuning teaches
+    that one, and some checkpoints' configs do not name it.
 
     Args:
         loaded: Model and processor.
@@ -31,8 +35,8 @@ def searched_generation(loaded: LoadedModel, *, max_new_tokens: int, num_beams: 
     }
     for name, value in fixed.items():
         setattr(options, name, value)
-    if options.eos_token_id is None:
-        options.eos_token_id = tokenizer.eos_token_id
+    ends = tokenizer.eos_token_id if options.eos_token_id is None else options.eos_token_id
+    options.eos_token_id = sorted({*(ends if isinstance(ends, list) else [ends]), end_of_answer(loaded)})
     if options.pad_token_id is None:
         options.pad_token_id = tokenizer.pad_token_id
     return options

@@ -17,7 +17,7 @@ from headimpact.models.adapters import load_adapter
 from headimpact.models.checkpoint_files import read_config, read_weights
 from headimpact.models.checkpoints import CHECKPOINTS, checkpoint_folder
 from headimpact.models.family import ModelFamily, resolve_family
-from headimpact.models.placement import Placement, saved_quantization, spread_like
+from headimpact.models.placement import Placement, keep_layout, saved_quantization, spread_like
 from headimpact.models.processors import load_processor
 
 SEED_LIMIT = 2**63
@@ -66,6 +66,15 @@ class LoadedModel:
             "quantization": self.quantization,
             "image_backend": type(self.processor.image_processor).__name__,
         }
+
+    @property
+    def is_row_by_row(self) -> bool:
+        """Whether an example's states depend neither on its neighbours in a batch nor on being in training.
+
+        In 8 bits they do: bitsandbytes looks for outliers in the whole batch, and on a CPU leaves activations whole in
+        training. Of other ways to quantise nothing is known.
+        """
+        return self.quantization in (None, "4bit")
 
     @property
     def dtype_name(self) -> str:
@@ -124,6 +133,7 @@ def load_model(
         **options,
     )
     model = (model if "device_map" in options else model.to(placement.device)).eval()
+    keep_layout(model)
     if adapter is not None:
         model = load_adapter(model, adapter, family=family)
     family.attention_modules(model)

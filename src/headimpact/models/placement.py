@@ -90,7 +90,7 @@ class Placement:
 
 
 def saved_quantization(config: PretrainedConfig) -> str | None:
-    """Give the method by which a checkpoint was saved quantised, or None.
+    """Give the way in which a checkpoint was saved quantised: one of `QUANTIZATIONS`, another method's name, or None.
 
     Args:
         config: The checkpoint's config.
@@ -98,7 +98,27 @@ def saved_quantization(config: PretrainedConfig) -> str | None:
     saved = getattr(config, "quantization_config", None)
     if saved is None:
         return None
-    return str(saved["quant_method"] if isinstance(saved, dict) else saved.quant_method)
+    content = saved if isinstance(saved, dict) else saved.to_dict()
+    bits = [name for name in QUANTIZATIONS if content.get(f"load_in_{name}")]
+    return bits[0] if bits else str(getattr(content["quant_method"], "value", content["quant_method"]))
+
+
+def keep_layout(model: nn.Module) -> None:
+    """Let bitsandbytes leave 4-bit weights in the layout that they were loaded in.
+
+    On a CPU with AVX-512 BF16 it lays them out anew, in place, in the first pass that needs no gradients. From then on
+    a layer gives other numbers (scales in bfloat16), fails where its input is narrower than a block of 64, and passes
+    no gradients on, so that an adapter below it learns from the residual path alone.
+
+    Args:
+        model: Any model, before its first pass.
+
+    Source:
+        bitsandbytes 0.50, nn/modules.py, `Linear4bit.forward`; autograd/_functions.py, `matmul_4bit`.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            vars(module)["support_avx512bf16_for_cpu"] = False
 
 
 def spread_like(model: nn.Module, other: Any, device: torch.device) -> nn.Module:

@@ -1,6 +1,7 @@
 """Finds a response's tokens inside a tokenised chat, or refuses."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def find_response_span(
     if len(inside) == 0:
         raise DataFormatError(_not_found(response, ""))
     start, end = int(inside[0]), int(inside[-1]) + 1
-    special = np.isin(row, tokenizer.all_special_ids)
+    special = np.isin(row, special_ids(tokenizer))
     if special[start:end].any():
         raise DataFormatError(
             f"Response holds a special token of the model: {response[:60]!r}. Remove it from the text; it would be "
@@ -82,6 +83,19 @@ def find_response_span(
     if _squeezed(found) not in {_squeezed(response), _squeezed(_round_trip(tokenizer, response))}:
         raise DataFormatError(_not_found(response, found))
     return ResponseSpan(start, end, _stop(special, end, response))
+
+
+@functools.lru_cache(maxsize=8)
+def special_ids(tokenizer: Any) -> tuple[int, ...]:
+    """List the special tokens, those too that chat templates write and the tokenizer has no role for.
+
+    Gemma's `<end_of_turn>` is one; the end token is another one there.
+
+    Args:
+        tokenizer: The processor's tokenizer.
+    """
+    added = tokenizer.added_tokens_decoder
+    return (*tokenizer.all_special_ids, *(index for index, token in added.items() if token.special))
 
 
 def _stop(special: Bool[np.ndarray, " keys"], end: int, response: str) -> int:

@@ -52,7 +52,12 @@ class LanguageInputCache:
     """
 
     def __init__(
-        self, loaded: LoadedModel, examples: Sequence[TuningExample], *, max_bytes: int = 4 * _GIBIBYTE
+        self,
+        loaded: LoadedModel,
+        examples: Sequence[TuningExample],
+        *,
+        max_bytes: int = 4 * _GIBIBYTE,
+        bf16: bool = False,
     ) -> None:
         """Make an empty cache.
 
@@ -60,16 +65,23 @@ class LanguageInputCache:
             loaded: The base model; its vision tower and embeddings must stay as they are.
             examples: The training set; the same list must be tuned on.
             max_bytes: Memory that the kept rows may take.
+            bf16: Compute them in bfloat16 (autocast), as the training will.
 
         Raises:
-            UnsupportedModelError: If the family gives no language inputs (see `offers_language_inputs`).
+            UnsupportedModelError: If the model gives no language inputs (see `offers_language_inputs`).
         """
         if loaded.family.language_inputs is None:
             raise UnsupportedModelError(
                 f"Language inputs of {loaded.family.model_type!r} cannot be kept: more than embeddings and a mask "
                 "enters its decoder. Tune without keeping them."
             )
+        if not loaded.is_row_by_row:
+            raise UnsupportedModelError(
+                f"Language inputs of a model in {loaded.quantization} cannot be kept: an example's depend on the batch "
+                "that it is in; expected a model in 4bit, or not quantised. Tune without keeping them."
+            )
         self._language_inputs = loaded.family.language_inputs
+        self.bf16 = bf16
         self._loaded = loaded
         self._examples = tuple(examples)
         self._max_bytes = max_bytes
@@ -120,7 +132,7 @@ class LanguageInputCache:
         members = range(block * _BLOCK, min((block + 1) * _BLOCK, len(self._examples)))
         encoded = encode_batch(self._loaded, [self._examples[index] for index in members])
         model = self._loaded.model
-        with evaluating(model), torch.no_grad():
+        with evaluating(model), torch.no_grad(), autocast(self._loaded.device, self.bf16):
             inputs = self._language_inputs(self._loaded.family.backbone(model), encoded.inputs)
         rows = split_rows(inputs, encoded.labels)
         self._num_bytes += sum(row.num_bytes() for row in rows)
@@ -135,8 +147,21 @@ class LanguageInputCache:
 
 
 def offers_language_inputs(loaded: LoadedModel) -> bool:
-    """Say whether a model's family can give the language model's inputs apart from the rest."""
-    return loaded.family.language_inputs is not None
+    """Say whether a model can give the language model's inputs apart, and an example's are the same in every batch."""
+    return loaded.family.language_inputs is not None and loaded.is_row_by_row
+
+
+def autocast(device: torch.device, bf16: bool) -> torch.autocast:
+    """Compute in bfloat16 while a block runs, or as the model is.
+
+    Args:
+        device: Where the model is.
+        bf16: Whether to.
+
+    Returns:
+        A context manager.
+    """
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 import difflib
+import math
 import warnings
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -180,8 +181,14 @@ def count_parameters(model: nn.Module) -> TrainableCount:
         for parameter in getattr(module, name).parameters()
     }
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    total = sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in adapter)
+    total = sum(_num_weights(parameter) for parameter in model.parameters() if id(parameter) not in adapter)
     return TrainableCount(trainable=trainable, total=total)
+
+
+def _num_weights(parameter: nn.Parameter) -> int:
+    """Count the weights of a parameter, of which two share a byte where bitsandbytes keeps 4 bits of each."""
+    state = getattr(parameter, "quant_state", None)
+    return parameter.numel() if state is None else math.prod(state.shape)
 
 
 def _check_peft_options(options: dict[str, Any]) -> None:

@@ -22,12 +22,14 @@ class TuningOptions:
         max_steps: Optimiser steps; give this or `epochs`, not both.
         epochs: Passes over the examples, rounded up to whole steps; 1 where neither is given.
         learning_rate: Peak learning rate of AdamW.
-        batch_size: Examples per forward pass.
+        batch_size: Examples per forward pass; several processes share them out.
         gradient_accumulation_steps: Forward passes per optimiser step.
         warmup_steps: Steps of linear warm-up, or below 1 their share of all steps.
         weight_decay: AdamW's decay of the adapter's weights.
         lr_scheduler_type: One of `SCHEDULERS`.
         max_grad_norm: Gradients are scaled down to this norm; 0 switches that off.
+        gradient_checkpointing: Keep what enters each layer only, and run the layers again for their gradients.
+        bf16: Compute in bfloat16 (autocast) whatever the weights' format is; sums and losses stay in float32.
         seed: Seed of the order of examples, of the adapter's first weights, and of dropout.
         r: LoRA rank.
         lora_alpha: LoRA scale; the update is multiplied by alpha / r.
@@ -45,6 +47,8 @@ class TuningOptions:
     weight_decay: float = 0.0
     lr_scheduler_type: str = "linear"
     max_grad_norm: float = 1.0
+    gradient_checkpointing: bool = False
+    bf16: bool = False
     seed: int = 0
     r: int = 8
     lora_alpha: float = 16

@@ -26,7 +26,7 @@ from headimpact.models.decoder_cut import starting_at, take_layer_inputs
 from headimpact.models.loading import LoadedModel
 from headimpact.models.response_losses import response_losses
 from headimpact.tuning.examples import TuningExample
-from headimpact.tuning.language_inputs import encode_batch, evaluating
+from headimpact.tuning.language_inputs import autocast, encode_batch, evaluating
 from headimpact.tuning.prefix_identity import describe_prefix, hash_examples, refuse_random_pictures
 from headimpact.tuning.row_files import read_row, write_rows
 from headimpact.tuning.rows import TuningBatch, split_rows, stack_rows
@@ -68,6 +68,7 @@ class PrefixCache:
         layer_idx: int,
         folder: Path,
         max_bytes: float = 32 * _GIGABYTE,
+        bf16: bool = False,
     ) -> None:
         """Find the cache's place; nothing is computed yet, but the weights below the layer are hashed.
 
@@ -77,25 +78,28 @@ class PrefixCache:
             layer_idx: The first layer that is not kept: the lowest that is tuned, or an earlier one.
             folder: Where caches are; shared by models, layers and data sets without harm.
             max_bytes: Disk space that this list may take.
+            bf16: Compute the states in bfloat16 (autocast), as the training will.
 
         Raises:
             OptionError: If the model has no such layer, or some weights are not in memory.
-            UnsupportedModelError: If the model's weights are quantised.
+            UnsupportedModelError: If the model is quantised in another way than to 4 bits.
         """
-        if loaded.quantization is not None:
+        if not loaded.is_row_by_row:
             raise UnsupportedModelError(
-                f"The prefix of a model in {loaded.quantization} cannot be kept: what it computes without gradients "
-                "was found to differ from what it computes in training. Tune without --prefix-cache."
+                f"The prefix of a model in {loaded.quantization} cannot be kept: an example's states depend on the "
+                "batch that it is in; expected a model in 4bit, or not quantised. Tune without --prefix-cache."
             )
         num_layers = int(loaded.config.get_text_config().num_hidden_layers)
         if not 0 <= layer_idx < num_layers:
             raise OptionError(f"Layer {layer_idx} is not in the model; expected one of 0 to {num_layers - 1}.")
         self.layer_idx = layer_idx
+        self.bf16 = bf16
         self._loaded = loaded
         self._examples = tuple(examples)
         self._max_bytes = max_bytes
         self._facts = describe_prefix(loaded, layer_idx)
-        self._folder = folder / hash_options(self._facts)
+        self._description = {**self._facts, "autocast": bf16}
+        self._folder = folder / hash_options(self._description)
         self._files: dict[int, Path] = {}
         self.cost = CachingCost()
 
@@ -112,13 +116,14 @@ class PrefixCache:
             and (loaded.model is self._loaded.model or describe_prefix(loaded, self.layer_idx) == self._facts)
         )
 
-    def fill(self, indices: Iterable[int]) -> None:
+    def fill(self, indices: Iterable[int], *, share: tuple[int, int] = (0, 1)) -> None:
         """Compute the blocks of some examples that are not there yet.
 
         The first block is the measure: what the rest will take, of time and of disk, is said before it is begun.
 
         Args:
             indices: Places of the examples in the list.
+            share: This process's number, and how many share the blocks; they must fill the whole afterwards.
 
         Raises:
             OptionError: If the list would outgrow `max_bytes` or the disk, or pictures change from look to look.
@@ -127,7 +132,8 @@ class PrefixCache:
         """
         blocks = sorted({index // _BLOCK for index in indices})
         start, made, found = time.perf_counter(), 0, 0
-        for place, block in enumerate(blocks):
+        own = blocks[share[0] :: share[1]]
+        for place, block in enumerate(own):
             if block in self._files:
                 continue
             examples = self._members(block)
@@ -142,7 +148,7 @@ class PrefixCache:
                 self._compute(examples, pictures, path)
                 if not made:
                     taken = time.perf_counter() - before
-                    self._announce(path.stat().st_size, taken, len(examples), done=blocks[: place + 1], of=blocks)
+                    self._announce(path.stat().st_size, taken, len(examples), done=own[: place + 1], own=own, of=blocks)
                 made += len(examples)
             self._files[block] = path
         self.cost = CachingCost(
@@ -212,25 +218,27 @@ class PrefixCache:
     def _compute(self, examples: Sequence[TuningExample], pictures: Sequence[Image], path: Path) -> None:
         """Run one block as far as the layer and write its rows."""
         encoded = encode_batch(self._loaded, examples, pictures=pictures)
-        with torch.no_grad(), evaluating(self._loaded.model):
+        with torch.no_grad(), evaluating(self._loaded.model), autocast(self._loaded.device, self.bf16):
             states = take_layer_inputs(self._loaded, encoded.inputs, self.layer_idx)
-        write_json(self._folder / "prefix.json", self._facts, schema=SCHEMA)
+        write_json(self._folder / "prefix.json", self._description, schema=SCHEMA)
         write_rows(path, split_rows(states.per_token, encoded.labels, per_row=states.per_row))
 
-    def _announce(self, size: int, seconds: float, measured: int, *, done: Sequence[int], of: Sequence[int]) -> None:
-        """Say what all blocks will take, measured on one.
+    def _announce(
+        self, size: int, seconds: float, measured: int, *, done: Sequence[int], own: Sequence[int], of: Sequence[int]
+    ) -> None:
+        """Say what all blocks will take, measured on one of this process's own.
 
         Raises:
             OptionError: If it is more than is allowed or free.
         """
-        count, ready = (sum(len(self._members(block)) for block in blocks) for blocks in (of, done))
+        count, mine, ready = (sum(len(self._members(block)) for block in blocks) for blocks in (of, own, done))
         expected, rest = size / measured * count, size / measured * (count - ready)
         free = shutil.disk_usage(self._folder).free
         _LOG.info(
             "Prefix cache: what enters layer %d is kept for %d examples, about %.2f GB in %s; computing the other %d "
             "takes about %.0f s (%d took %.1f s)",
-            self.layer_idx, count, expected / _GIGABYTE, self._folder, count - ready,
-            seconds / measured * (count - ready), measured, seconds,
+            self.layer_idx, count, expected / _GIGABYTE, self._folder, mine - ready,
+            seconds / measured * (mine - ready), measured, seconds,
         )  # fmt: skip
         if expected > self._max_bytes or rest > free:
             raise OptionError(

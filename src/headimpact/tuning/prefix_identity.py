@@ -74,8 +74,15 @@ def _hash_weights(loaded: LoadedModel, layer_idx: int) -> str:
         if parameter.is_meta:
             raise OptionError(f"Prefix cache needs all weights in memory: {name} is not. Pass --prefix-cache off.")
         digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}".encode())
-        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+        for tensor in (parameter.data, *_scales(parameter)):
+            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def _scales(parameter: torch.nn.Parameter) -> list[torch.Tensor]:
+    """Give what bitsandbytes multiplies the codes of a 4-bit weight by; nothing for other weights."""
+    state = getattr(parameter, "quant_state", None)
+    return [] if state is None else list(state.as_dict(packed=True).values())
 
 
 def hash_examples(examples: Sequence[TuningExample], pictures: Sequence[Image]) -> str:

@@ -10,32 +10,32 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import peft
 import torch
+from accelerate import PartialState
 from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from headimpact.core.artifacts import atomic_folder, refuse_used, write_json
-from headimpact.core.errors import OptionError, RunFailedError
+from headimpact.core.errors import RunFailedError
 from headimpact.core.lora_arithmetic import TrainableCount
 from headimpact.core.provenance import collect_provenance, hash_texts
 from headimpact.models.loading import LoadedModel
 from headimpact.selection.selection import Selection
 from headimpact.tuning.answer_trainer import train_answers
+from headimpact.tuning.batch_loader import Cache, batch_loader, check_cache
 from headimpact.tuning.examples import TuningExample, plan_batches
 from headimpact.tuning.head_lora import build_head_lora_config, hold_to_heads
-from headimpact.tuning.language_inputs import LanguageInputCache, encode_batch
 from headimpact.tuning.lora import attached_lora, build_lora_config, count_parameters
 from headimpact.tuning.options import TuningOptions
 from headimpact.tuning.peak_memory import peak_memory, start_memory_count
 from headimpact.tuning.prefix_cache import PrefixCache
 from headimpact.tuning.random_state import seeded
-from headimpact.tuning.rows import TuningBatch
 
 SCHEMA = "tuning/1"
 ADAPTER_FOLDER = "adapter"
@@ -84,15 +84,16 @@ def tune_adapter(
     *,
     options: TuningOptions,
     out: Path,
-    cache: LanguageInputCache | PrefixCache | None = None,
+    cache: Cache | None = None,
     overwrite: bool = False,
     show_progress: bool = True,
 ) -> TuningResult:
     """Train LoRA on the selected layers, or held to the selected heads, with the loss on the answers only, and save it.
 
     The order of examples follows from their number and the seed alone, so that arms with other layers see the
-    same batches. Equal arguments give equal adapters on a CPU; GPU kernels may differ in the last bits. The
-    base model is left as it was, also after an error. `tuning.json` is written last: without it a run is
+    same batches. Equal arguments give equal adapters on a CPU; GPU kernels may differ in the last bits. Processes
+    that Accelerate started share every batch out, so that the adapter is that of one process; the main one writes.
+    The base model is left as it was, also after an error. `tuning.json` is written last: without it a run is
     unfinished.
 
     Args:
@@ -122,9 +123,10 @@ def tune_adapter(
     refuse_used(out / RECORD_FILE, overwrite=overwrite)
     batches = plan_batches(len(examples), options)
     config = _lora_config(selection, options)
-    collate = _collator(loaded, examples, cache)
     if cache is not None:
-        _check_cache(cache, loaded, examples, selection)
+        check_cache(cache, loaded, examples, selection, bf16=options.bf16)
+    processes = PartialState(cpu=loaded.device.type == "cpu")
+    name = f"{out} ({selection.strategy}, layers {' '.join(map(str, selection.layers))})"
     if isinstance(cache, PrefixCache):
         cache.fill(index for batch in batches for index in batch)
     with seeded(options.seed, loaded.device), attached_lora(loaded.model, config) as attached:
@@ -135,7 +137,14 @@ def tune_adapter(
         start_memory_count(loaded.device)
         start = time.perf_counter()
         with cache.running(attached) if isinstance(cache, PrefixCache) else contextlib.nullcontext():
-            losses = _train(attached, _loader(batches, collate), loaded.device, options, show_progress)
+            losses = _train(
+                attached,
+                batch_loader(batches, loaded, examples, cache=cache, processes=processes),
+                loaded.device,
+                options,
+                name=name,
+                show_progress=show_progress and processes.is_main_process,
+            )
         result = TuningResult(
             adapter=out / ADAPTER_FOLDER,
             count=count,
@@ -144,32 +153,12 @@ def tune_adapter(
             seconds=time.perf_counter() - start,
             peak_memory_bytes=peak_memory(loaded.device),
         )
-        _save_adapter(attached, result.adapter, overwrite=overwrite)
-    _write_record(out / RECORD_FILE, result, loaded, selection, options, cache=cache)
+        if processes.is_main_process:
+            _save_adapter(attached, result.adapter, overwrite=overwrite)
+    if processes.is_main_process:
+        _write_record(out / RECORD_FILE, result, loaded, selection, options, cache=cache)
+    processes.wait_for_everyone()
     return result
-
-
-def _check_cache(
-    cache: LanguageInputCache | PrefixCache,
-    loaded: LoadedModel,
-    examples: Sequence[TuningExample],
-    selection: Selection,
-) -> None:
-    """Refuse a cache of something else, or one that begins above a tuned layer.
-
-    Raises:
-        OptionError: If it is.
-    """
-    if not cache.serves(loaded, examples):
-        raise OptionError(
-            "The cache is of another model or list of examples; expected those that are tuned on. Make one cache per "
-            "model and list, and pass the same list."
-        )
-    if isinstance(cache, PrefixCache) and cache.layer_idx > min(selection.layers, default=cache.layer_idx):
-        raise OptionError(
-            f"The prefix cache begins at layer {cache.layer_idx}, above the lowest tuned layer, "
-            f"{min(selection.layers)}; expected that layer or an earlier one. Make a cache for it."
-        )
 
 
 def _lora_config(selection: Selection, options: TuningOptions) -> peft.LoraConfig:
@@ -186,31 +175,13 @@ def _lora_config(selection: Selection, options: TuningOptions) -> peft.LoraConfi
     return build_lora_config(selection, **given)
 
 
-def _collator(
-    loaded: LoadedModel, examples: Sequence[TuningExample], cache: LanguageInputCache | PrefixCache | None
-) -> Callable[[list[int]], TuningBatch]:
-    """Choose between kept language inputs and a run of the processor for each batch."""
-    if cache is not None:
-        return cache.batch
-    return lambda indices: encode_batch(loaded, [examples[index] for index in indices])
-
-
-def _loader(batches: list[list[int]], collate: Callable[[list[int]], TuningBatch]) -> "DataLoader[dict[str, Any]]":
-    """Make a loader of the planned batches, in the planned order."""
-
-    def to_mapping(indices: list[int]) -> dict[str, Any]:
-        batch = collate(indices)
-        return {"inputs": batch.inputs, "labels": batch.labels}
-
-    indices = range(1 + max(max(batch) for batch in batches))
-    return DataLoader(indices, batch_sampler=batches, collate_fn=to_mapping)  # type: ignore[arg-type]
-
-
 def _train(
     attached: peft.PeftModel,
     loader: "DataLoader[dict[str, Any]]",
     device: torch.device,
     options: TuningOptions,
+    *,
+    name: str,
     show_progress: bool,
 ) -> list[float]:
     """Run all steps and give their losses.
@@ -231,17 +202,19 @@ def _train(
                 bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
                 bar.update()
 
-            train_answers(attached, loader, options=options, device=device, on_step=on_step, scratch=Path(scratch))
+            train_answers(
+                attached, loader, options=options, device=device, on_step=on_step, scratch=Path(scratch), name=name
+            )
     except torch.OutOfMemoryError as error:
         raise RunFailedError(
             f"Out of memory on {device} in step {len(losses) + 1} with batch_size={options.batch_size}: {error}. "
             "Lower --batch-size and raise --gradient-accumulation-steps by the same factor."
         ) from error
-    for name, parameter in attached.named_parameters():
+    for weight, parameter in attached.named_parameters():
         if parameter.requires_grad and not torch.isfinite(parameter).all():
             raise RunFailedError(
-                f"Tuning diverged in its last step ({len(losses)}): {name} is not finite, expected finite weights. "
-                f"Lower --learning-rate (now {options.learning_rate})."
+                f"Tuning of {name} diverged in its last step ({len(losses)}): {weight} is not finite, expected finite "
+                f"weights. Lower --learning-rate (now {options.learning_rate})."
             )
     return losses
 
@@ -269,7 +242,7 @@ def _write_record(
     selection: Selection,
     options: TuningOptions,
     *,
-    cache: LanguageInputCache | PrefixCache | None,
+    cache: Cache | None,
 ) -> None:
     """Write `tuning.json`, the mark of a finished run."""
     prefix = (

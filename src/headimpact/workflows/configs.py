@@ -207,6 +207,10 @@ class TuneConfig(TaskOptions, ModelOptions, DataOptions, OutputOptions):
     """Learning-rate schedule of transformers."""
     gradient_accumulation_steps: int = 1
     """Batches per optimizer step."""
+    gradient_checkpointing: bool = False
+    """Keep what enters each layer only, and run the layers again for their gradients: less memory, more time."""
+    bf16: bool = False
+    """Compute in bfloat16 (autocast), whatever the format of the weights is."""
     captions_per_image: int = 1
     """Reference captions of each picture to learn from."""
     cache_language_inputs: bool = True

@@ -62,3 +62,19 @@ class Processes:
         words = [word]
         broadcast_object_list(words)
         return words[0]
+
+    def agree(self, word: bool) -> bool:
+        """Say whether every process says yes; none goes on before all have spoken.
+
+        Args:
+            word: What this one says.
+
+        Example:
+            >>> Processes().agree(True)
+            True
+        """
+        if self._state is None:
+            return word
+        from accelerate.utils import gather_object
+
+        return all(gather_object([word]))

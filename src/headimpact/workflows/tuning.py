@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from headimpact.core.errors import DataFormatError, OptionError, UnsupportedMode
 from headimpact.core.provenance import hash_file
 from headimpact.data.closed_questions import AnswerTemplate
 from headimpact.data.dataset import KeyObjectDataset
+from headimpact.data.sample import Sample
 from headimpact.selection.selection import SELECTION_FILE, Selection
 from headimpact.tuning.examples import TuningExample
 from headimpact.tuning.options import TuningOptions
@@ -17,6 +18,7 @@ from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import TuneConfig
 from headimpact.workflows.dataset import prompt_for, read_split, write_split
 from headimpact.workflows.opening import check_model, open_model
+from headimpact.workflows.processes import Processes
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
 from headimpact.workflows.selection import describe_choice
 from headimpact.workflows.tasks import ask_task, check_task, question_examples
@@ -33,18 +35,20 @@ WORK = ("adapter", f"{PREFIX_FOLDER}/*/*.safetensors")
 
 
 def tune_command(config: TuneConfig) -> None:
-    """Tune the chosen layers and save the adapter.
+    """Tune the chosen layers and save the adapter; under `accelerate launch` the processes share every batch.
 
     Raises:
         HeadImpactError: If an input is wrong; nothing is written then.
     """
     check_task(config)
+    processes = Processes(cpu=config.device == "cpu")
     selection = Selection.read(selection_file(config.selection))
     options = tuning_options(config, selection)
     planned = dataclasses.replace(selection, r=options.r, target_modules=options.target_modules).count_parameters()
-    finished = find_run(config, done_file=DONE_FILE)
-    if finished and not config.dry_run:
-        print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
+    is_finished = processes.is_main and find_run(config, done_file=DONE_FILE)
+    if processes.hear(is_finished) and not config.dry_run:
+        if processes.is_main:
+            print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
         return
     dataset, template = ask_task(config, read_split(config, split=config.split, seed=config.seed))
     examples = task_examples(config, dataset, template)
@@ -61,13 +65,19 @@ def tune_command(config: TuneConfig) -> None:
         "examples": len(examples),
     }
     if config.dry_run:
-        check_model(config)
-        print_answer(["dry run, nothing was written", *plan], content, as_json=config.json)
+        if processes.is_main:
+            check_model(config)
+            print_answer(["dry run, nothing was written", *plan], content, as_json=config.json)
         return
     loaded = open_model(config)
     check_same_architecture(loaded, selection)
+    if not processes.is_main:
+        processes.wait()  # until the main process has made the folder
+        tune_folder(loaded, dataset, examples, selection, config=config, processes=processes)
+        return
     with started_run(config, work=WORK):
-        result = tune_folder(loaded, dataset, examples, selection, config=config)
+        processes.wait()
+        result = tune_folder(loaded, dataset, examples, selection, config=config, processes=processes)
     first, last = result.losses[0], result.losses[-1]
     print_answer(
         [*plan, f"loss: {first:.4f} -> {last:.4f}", f"adapter: {result.adapter}"],
@@ -96,6 +106,8 @@ def tuning_options(config: TuneConfig, selection: Selection) -> TuningOptions:
         warmup_steps=config.warmup_ratio,
         weight_decay=config.weight_decay,
         lr_scheduler_type=config.lr_scheduler_type,
+        gradient_checkpointing=config.gradient_checkpointing,
+        bf16=config.bf16,
         seed=config.seed,
         r=selection.r if config.r is None else config.r,
         lora_alpha=config.lora_alpha,
@@ -121,7 +133,7 @@ def task_examples(
 
 
 def tuning_examples(
-    dataset: KeyObjectDataset, *, prompt: str, captions_per_image: int = 1
+    dataset: Iterable[Sample], *, prompt: str, captions_per_image: int = 1
 ) -> tuple[TuningExample, ...]:
     """Turn pictures into what is learned: each of the first captions as an answer to the prompt.
 
@@ -172,6 +184,7 @@ def tune_folder(
     *,
     config: TuneConfig,
     cache: "LanguageInputCache | None" = None,
+    processes: Processes | None = None,
 ) -> "TuningResult":
     """Tune a loaded model into a run's folder.
 
@@ -182,6 +195,7 @@ def tune_folder(
         selection: Which layers.
         config: Options; `out` is the run's folder.
         cache: Language inputs kept from arm to arm; what `tuning_cache` gives if left out.
+        processes: Those that share the work; this one alone if left out.
 
     Returns:
         Counts and losses; they are in `tuning.json` too.
@@ -191,17 +205,20 @@ def tune_folder(
     """
     from headimpact.tuning.training import tune_adapter
 
-    options = tuning_options(config, selection)
-    selection.write(config.out / SELECTION_FILE)
-    write_split(config.out, dataset, split=config.split)
-    write_provenance(
-        config.out,
-        command="tune",
-        seed=config.seed,
-        data_fingerprint=dataset.fingerprint,
-        selection_hash=hash_file(config.out / SELECTION_FILE),
-        **loaded.describe(),
-    )
+    options, processes = tuning_options(config, selection), processes or Processes()
+    if processes.is_main:
+        selection.write(config.out / SELECTION_FILE)
+        write_split(config.out, dataset, split=config.split)
+        write_provenance(
+            config.out,
+            command="tune",
+            seed=config.seed,
+            data_fingerprint=dataset.fingerprint,
+            selection_hash=hash_file(config.out / SELECTION_FILE),
+            **loaded.describe(),
+        )
     given = None if cache is None else contextlib.nullcontext(cache)
-    with given or tuning_cache(loaded, examples, selection, options=options, config=config) as kept:
+    with given or tuning_cache(
+        loaded, examples, selection, options=options, config=config, processes=processes
+    ) as kept:
         return tune_adapter(loaded, examples, selection, options=options, out=config.out, cache=kept, overwrite=True)

@@ -13,6 +13,7 @@ from headimpact.selection.selection import Selection
 from headimpact.tuning.examples import TuningExample, plan_batches
 from headimpact.tuning.options import TuningOptions
 from headimpact.workflows.configs import TuneConfig
+from headimpact.workflows.processes import Processes
 
 if TYPE_CHECKING:
     from headimpact.models.loading import LoadedModel
@@ -46,6 +47,7 @@ def tuning_cache(
     *,
     options: TuningOptions,
     config: TuneConfig,
+    processes: Processes | None = None,
 ) -> Iterator["PrefixCache | LanguageInputCache | None"]:
     """Lend what the run may keep, filled where it is on disk; a prefix in the run's own folder is deleted afterwards.
 
@@ -58,6 +60,7 @@ def tuning_cache(
         selection: Which layers or heads are tuned.
         options: How the kernel trains.
         config: The command's options.
+        processes: Those that share the work; all keep the prefix, or none does. This one alone if left out.
 
     Yields:
         The cache, or None.
@@ -68,21 +71,33 @@ def tuning_cache(
     """
     from headimpact.tuning.language_inputs import LanguageInputCache, offers_language_inputs
 
+    processes = processes or Processes()
     in_memory = config.cache_language_inputs and offers_language_inputs(loaded)
     own = config.out / PREFIX_FOLDER
     cache: PrefixCache | LanguageInputCache | None = None
+    refusal: OptionError | UnsupportedModelError | None = None
     try:
         if _wants_prefix(config, selection, options, num_examples=len(examples), in_memory=in_memory):
-            cache = _filled(loaded, examples, selection, options=options, config=config, own=own)
+            share = (processes.rank, processes.count)
+            cache = _filled(loaded, examples, selection, options=options, config=config, own=own, share=share)
     except (OptionError, UnsupportedModelError) as error:
-        shutil.rmtree(own, ignore_errors=True)
+        refusal = error
+    if not processes.agree(refusal is None):
+        cache, refusal = None, refusal or OptionError("Another process could not keep the prefix; see its message.")
+        _remove(own, processes)
         if config.prefix_cache == "on":
-            raise
-        _LOG.warning("Tuning goes on without the prefix cache. %s", error)
+            raise refusal
+        _LOG.warning("Tuning goes on without the prefix cache. %s", refusal)
     if cache is None and in_memory:
-        cache = LanguageInputCache(loaded, examples)
+        cache = LanguageInputCache(loaded, examples, bf16=options.bf16)
     yield cache
-    shutil.rmtree(own, ignore_errors=True)
+    _remove(own, processes)
+
+
+def _remove(folder: Path, processes: Processes) -> None:
+    """Delete what was kept in the run's own folder, once for all processes."""
+    if processes.is_main:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wants_prefix(
@@ -105,8 +120,9 @@ def _filled(
     options: TuningOptions,
     config: TuneConfig,
     own: Path,
+    share: tuple[int, int],
 ) -> "PrefixCache":
-    """Fill a prefix cache with the examples that the run uses."""
+    """Fill a prefix cache with this process's share of the examples that the run uses."""
     from headimpact.tuning.prefix_cache import PrefixCache
 
     cache = PrefixCache(
@@ -115,6 +131,7 @@ def _filled(
         layer_idx=min(selection.layers),
         folder=own if config.prefix_cache_dir is None else Path(config.prefix_cache_dir),
         max_bytes=config.prefix_cache_gb * _GIGABYTE,
+        bf16=options.bf16,
     )
-    cache.fill(index for batch in plan_batches(len(examples), options) for index in batch)
+    cache.fill((index for batch in plan_batches(len(examples), options) for index in batch), share=share)
     return cache

@@ -45,7 +45,7 @@ def test_a_checkpoint_that_was_saved_quantised(tmp_path):
     first.model.save_pretrained(tmp_path)
     first.processor.save_pretrained(tmp_path)
     again = load_model(tmp_path)
-    assert again.quantization == "bitsandbytes"
+    assert again.quantization == "4bit"
     assert "Linear4bit" in {type(module).__name__ for module in again.model.modules()}
     assert check_capture(again, one_row(again)).output_difference == 0.0
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from headimpact.core.artifacts import read_json
-from headimpact.core.errors import OptionError, RunFailedError, UnsupportedModelError
+from headimpact.core.errors import OptionError, RunFailedError
 from headimpact.models.response_losses import response_losses
 from headimpact.tuning import prefix_cache
 from headimpact.tuning.language_inputs import encode_batch
@@ -236,11 +236,6 @@ def test_a_cache_above_a_tuned_layer_is_refused(llava, tmp_path):
         tune(llava, tmp_path / "run", listed=listed, layers=(1, 2), cache=cache)
     with pytest.raises(OptionError, match="of another model or list of examples"):
         tune(llava, tmp_path / "run", listed=listed[::-1], layers=(2,), cache=cache)
-
-
-def test_a_quantised_model_is_refused(llava, tmp_path):
-    with pytest.raises(UnsupportedModelError, match=r"model in 4bit cannot be kept.*Tune without"):
-        PrefixCache(dataclasses.replace(llava, quantization="4bit"), examples(1), layer_idx=1, folder=tmp_path)
 
 
 def test_a_broken_file_is_named(llava, tmp_path):

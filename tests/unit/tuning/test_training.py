@@ -11,7 +11,7 @@ from headimpact.core.artifacts import read_json
 from headimpact.core.errors import OptionError, OutputInUseError, RunFailedError, UnknownNameError
 from headimpact.core.provenance import hash_texts
 from headimpact.selection.selection import Selection
-from headimpact.tuning import training
+from headimpact.tuning import batch_loader, training
 from headimpact.tuning.language_inputs import LanguageInputCache, encode_batch
 from headimpact.tuning.loss import answer_loss
 from headimpact.tuning.options import TuningOptions
@@ -110,7 +110,7 @@ def test_arms_with_other_layers_see_the_same_batches(llava, tmp_path, monkeypatc
         seen.append([example.image_id for example in batch])
         return encode_batch(loaded, batch)
 
-    monkeypatch.setattr(training, "encode_batch", watch)
+    monkeypatch.setattr(batch_loader, "encode_batch", watch)
     tune(llava, tmp_path / "a", layers=(0,))
     tune(llava, tmp_path / "b", layers=(1, 2), options=dataclasses.replace(OPTIONS, learning_rate=1e-4, r=4))
     assert len(seen) == 8
@@ -200,7 +200,11 @@ def test_dropout_is_seeded(llava, tmp_path):
 def test_nan_loss_stops_naming_the_step_and_leaves_nothing(llava, tmp_path):
     listed = examples(5)
     poisoned = dataclasses.replace(OPTIONS, learning_rate=1e30, max_grad_norm=0, lora_alpha=1e20)
-    with pytest.raises(RunFailedError, match=r"diverged in step [2-4] of 4: the loss is .*Lower --learning-rate"):
+    message = (
+        rf"Tuning of {tmp_path}/run \(top-k, layers 1\) diverged in step [2-4] of 4: the loss is .*, expected a finite "
+        r"number\. Lower --learning-rate \(now 1e\+30\), lengthen --warmup-ratio"
+    )
+    with pytest.raises(RunFailedError, match=message):
         tune(llava, tmp_path / "run", listed=listed, options=poisoned)
     assert not (tmp_path / "run").exists()
     # The next arm is untouched by it.
@@ -213,7 +217,7 @@ def test_broken_weights_of_the_last_step_are_noticed(llava, tmp_path, monkeypatc
         next(parameter for parameter in attached.parameters() if parameter.requires_grad).data.fill_(float("nan"))
 
     monkeypatch.setattr(training, "train_answers", breaking)
-    with pytest.raises(RunFailedError, match=r"diverged in its last step .*lora_.* is not finite"):
+    with pytest.raises(RunFailedError, match=r"run \(top-k.*diverged in its last step .*lora_.* is not finite"):
         tune(llava, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -20,7 +20,7 @@ from headimpact.evaluation.results import Prediction
 
 WEIGHT = 2.5
 PREFIX = "A photo depicts "
-_ENCODERS = Registry("encoder", {"clip": "headimpact.evaluation.clip_encoder:ClipEncoder"})
+_ENCODERS = Registry("encoder", {"clip": "headimpact.evaluation.clip_encoder:shared_clip"})
 """Named, not imported: comparing runs needs the table of metrics and no torch."""
 
 

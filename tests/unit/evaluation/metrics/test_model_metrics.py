@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
+from headimpact.evaluation import clip_encoder
 from headimpact.evaluation.clip_encoder import ClipEncoder
 from headimpact.evaluation.evaluate import evaluate_predictions
 from headimpact.evaluation.metrics.bertscore import greedy_f1
@@ -105,6 +106,21 @@ def test_clipscore_is_the_weighted_cosine_of_the_checkpoints_vectors(clip):
     assert max(expected) > 0
     assert found.parts["clipscore"][:, 0] == pytest.approx(expected, abs=1e-3)
     assert found.parts["refclipscore"][:, 0] == pytest.approx(together, abs=1e-3)
+
+
+def test_both_scores_share_one_clip(clip, monkeypatch):
+    loads = []
+
+    def watch(checkpoint, *, device):
+        loads.append(checkpoint)
+        return ClipEncoder(checkpoint, device=device)
+
+    monkeypatch.setattr(clip_encoder, "ClipEncoder", watch)
+    clip_encoder.shared_clip.cache_clear()
+    resources = MetricResources(load_image=photo, clip_checkpoint=clip, device="cpu")
+    evaluate_predictions(PAIR, metrics=["clipscore", "refclipscore"], resources=resources)
+    assert loads == [clip]
+    clip_encoder.shared_clip.cache_clear()
 
 
 def test_the_harmonic_mean_by_hand_and_its_top():
