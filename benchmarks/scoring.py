@@ -194,7 +194,9 @@ def measure(setting: Setting, *, pairs: int, timed_tokens: int) -> dict[str, Any
         "length": setting.length,
         "layers": setting.layers,
         "times": times_of(ways, setting, pairs=pairs) if is_timed else None,
-        "flops": flops_of(single, setting) if capture_module.fused_reduction() is None else None,  # not those of kernels
+        "flops": flops_of(single, setting)
+        if capture_module.fused_reduction() is None
+        else None,  # not those of kernels
         "bytes_inside": inside,
         "bytes_kept_at_full_depth": {
             "scoring": maps * setting.image_tokens * 4,

@@ -111,7 +111,8 @@ def _over_keys(
 @triton.jit(do_not_specialize=_VARYING)
 def row_totals(
     query, key, mask, positions, query_b, query_h, query_t, query_d, key_b, key_h, key_t, key_d,
-    mask_b, mask_h, mask_t, mask_k, scaling, softcap, offset, window, rows, num_keys, samples, heads, per_group, head_dim,
+    mask_b, mask_h, mask_t, mask_k, scaling, softcap, offset, window, rows, num_keys,
+    samples, heads, per_group, head_dim,
     totals, highest_at,
     PARTS: tl.constexpr,
     ROWS_AT_ONCE: tl.constexpr, KEYS_AT_ONCE: tl.constexpr, HEAD_BLOCK: tl.constexpr, MASK: tl.constexpr,
