@@ -1,17 +1,14 @@
 """A run whose loss is no number stops at once, says which run and what to do, and leaves nothing half-written."""
 
-import pytest
-
 from headimpact.models.loading import load_model
 from headimpact.selection.selection import Selection
 from tests.integration.conftest import done, run
 
 
-@pytest.mark.parametrize("heads", [None, ((1, 0), (2, 3))], ids=["layers", "heads"])
-def test_a_diverging_arm_is_named_and_the_others_stand(tiny_llava, scenes, tmp_path, heads):
+def test_a_diverging_arm_is_named_and_the_others_stand(tiny_llava, scenes, tmp_path):
     loaded = load_model(tiny_llava)
     of = loaded.family.architecture(loaded.config)
-    Selection(strategy="top-k", layers=(1, 2), heads=heads, architecture=of, r=2).write(tmp_path / "selection.json")
+    Selection(strategy="top-k", layers=(1, 2), architecture=of, r=2).write(tmp_path / "selection.json")
     inputs = ("--model", tiny_llava, "--data", scenes, "--selection", tmp_path)
     words = ("tune", *inputs, "--batch-size", 3, "--max-steps", 4, "--prefix-cache", "off")
     done(*words, "--out", tmp_path / "arms" / "one")

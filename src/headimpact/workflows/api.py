@@ -24,6 +24,7 @@ from headimpact.workflows.comparison import COMPARISON_FILE, compare_folders, wr
 from headimpact.workflows.configs import CompareConfig, DataOptions, EvaluateConfig, ScoreConfig, TuneConfig
 from headimpact.workflows.dataset import prompt_for, read_split
 from headimpact.workflows.forgetting import write_forgetting
+from headimpact.workflows.processes import Processes
 from headimpact.workflows.run_folder import find_run, started_run
 from headimpact.workflows.tasks import ask_task, check_task
 
@@ -131,9 +132,9 @@ def tune(
     tuning.check_same_architecture(loaded, selection)
     dataset, template = ask_task(config, dataset)
     examples = tuning.task_examples(config, dataset, template)
-    if not find_run(config, done_file=tuning.DONE_FILE):
-        with started_run(config, work=tuning.WORK):
-            tuning.tune_folder(loaded, dataset, examples, selection, config=config)
+    processes = Processes(cpu=loaded.device.type == "cpu")
+    if not processes.hear(processes.is_main and find_run(config, done_file=tuning.DONE_FILE)):
+        tuning.tune_run(loaded, dataset, examples, selection, config=config, processes=processes)
     return Path(out) / "adapter"
 
 

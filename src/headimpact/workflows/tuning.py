@@ -71,13 +71,9 @@ def tune_command(config: TuneConfig) -> None:
         return
     loaded = open_model(config)
     check_same_architecture(loaded, selection)
+    result = tune_run(loaded, dataset, examples, selection, config=config, processes=processes)
     if not processes.is_main:
-        processes.wait()  # until the main process has made the folder
-        tune_folder(loaded, dataset, examples, selection, config=config, processes=processes)
         return
-    with started_run(config, work=WORK):
-        processes.wait()
-        result = tune_folder(loaded, dataset, examples, selection, config=config, processes=processes)
     first, last = result.losses[0], result.losses[-1]
     print_answer(
         [*plan, f"loss: {first:.4f} -> {last:.4f}", f"adapter: {result.adapter}"],
@@ -174,6 +170,36 @@ def selection_file(path: Path) -> Path:
     if not found.is_file():
         raise DataFormatError(f"No selection at {path}: expected {SELECTION_FILE}. Run headimpact select first.")
     return found
+
+
+def tune_run(
+    loaded: "LoadedModel",
+    dataset: KeyObjectDataset,
+    examples: Sequence[TuningExample],
+    selection: Selection,
+    *,
+    config: TuneConfig,
+    processes: Processes,
+) -> "TuningResult":
+    """Tune a loaded model in a run that is not begun yet; the main process makes its folder, and all take part.
+
+    Args:
+        loaded: The base model; it is left as it was.
+        dataset: The pictures, for the record.
+        examples: What is learned from them.
+        selection: Which layers or heads.
+        config: Options; `find_run` has let its folder pass.
+        processes: Those that share the work.
+
+    Returns:
+        Counts and losses.
+
+    Raises:
+        HeadImpactError: As `started_run` and `tune_folder` say.
+    """
+    with started_run(config, work=WORK) if processes.is_main else contextlib.nullcontext():
+        processes.wait()  # until the main process has made the folder
+        return tune_folder(loaded, dataset, examples, selection, config=config, processes=processes)
 
 
 def tune_folder(
