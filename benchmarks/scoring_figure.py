@@ -6,7 +6,7 @@ python -m benchmarks.scoring_figure
 import importlib.resources
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from headimpact.report.figures.svg import element, text
 
 RESULTS = Path("benchmarks/results/scoring.json")
 FLOAT32 = Path("benchmarks/results/scoring_float32.json")
+GPU = Path("benchmarks/results/scoring_gpu.json")
 PAGE, PICTURE = Path("docs/speed.md"), Path("docs/images/scoring_growth.svg")
 BEGIN, END = "<!-- measured -->\n", "<!-- end -->"
 MIB = 2**20
@@ -32,39 +33,45 @@ Point = tuple[float, float]
 def measured_part(root: Path = Path()) -> str:
     """Write the part of the page that is made from the benchmark's files."""
     parts = []
-    for path in (RESULTS, FLOAT32):
+    for path in (RESULTS, FLOAT32, GPU):
         content = json.loads((root / path).read_text(encoding="utf-8"))
-        parts += [f"In {content['dtype']}:", "", *table_lines(content), ""]
+        where = "" if content["device"] == "cpu" else f", whole models on one {content['device']}"
+        parts += [f"In {content['dtype']}{where}:", "", *table_lines(content), ""]
     return "\n".join(parts)
 
 
 def table_lines(content: dict[str, Any]) -> list[str]:
     """Lay the measured rows out as a Markdown table."""
-    columns = (
-        "model", "image tokens", "batch", "time / forward without logits", "time / eager, maps kept",
-        "operations / forward without logits", "operations / plain forward, full depth", "inside our function",
-        "maps kept: ours / eager",
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "model": lambda row: row["model"],
+        "image tokens": lambda row: f"{row['image_tokens']:,}",
+        "batch": lambda row: str(row["batch"]),
+        "time / forward without logits": lambda row: _ratio(row["times"], "backbone"),
+        "time / eager, maps kept": lambda row: _ratio(row["times"], "eager"),
+    }
+    if content["device"] == "cpu":
+        columns["operations / forward without logits"] = lambda row: (
+            f"{row['flops']['per_layer_ratio_to_backbone']:.4f}"
+        )
+        columns["operations / plain forward, full depth"] = lambda row: (
+            f"{row['flops']['full_depth_ratio_to_plain']:.3f}"
+        )
+        columns["inside our function"] = lambda row: f"{row['bytes_inside'] / MIB:.1f} MiB"
+    columns["maps kept: ours / eager"] = lambda row: " / ".join(
+        (f"{row['bytes_kept_at_full_depth']['scoring'] / MIB:,.1f}",
+         f"{row['bytes_kept_at_full_depth']['eager'] / MIB:,.0f} MiB")
     )  # fmt: skip
     lines = [f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
-    for row in content["rows"]:
-        times = row["times"] and row["times"]["ratio_to"]
-        kept = row["bytes_kept_at_full_depth"]
-        lines.append(
-            f"| {row['model']} | {row['image_tokens']:,} | {row['batch']} | {_ratio(times, 'backbone')} | "
-            f"{_ratio(times, 'eager')} | {row['flops']['per_layer_ratio_to_backbone']:.4f} | "
-            f"{row['flops']['full_depth_ratio_to_plain']:.3f} | {row['bytes_inside'] / MIB:.1f} MiB | "
-            f"{kept['scoring'] / MIB:,.1f} / {kept['eager'] / MIB:,.0f} MiB |"
-        )
-    return lines
+    return lines + [f"| {' | '.join(write(row) for write in columns.values())} |" for row in content["rows"]]
 
 
 def _ratio(times: dict[str, Any] | None, other: str) -> str:
     """Write a median ratio with its interval."""
     if times is None:
         return "not timed"
-    if other not in times:
+    if other not in times["ratio_to"]:
         return "its maps do not fit"
-    return "{median:.3f} [{low:.3f}, {high:.3f}]".format(**times[other])
+    return "{median:.3f} [{low:.3f}, {high:.3f}]".format(**times["ratio_to"][other])
 
 
 def draw(content: dict[str, Any]) -> Markup:

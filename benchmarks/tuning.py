@@ -301,6 +301,24 @@ def measured_part(content: dict[str, Any]) -> str:
     return "\n" + "\n".join(lines) + "\n"
 
 
+def gpu_part(content: dict[str, Any]) -> str:
+    """Write the table of a whole model for `docs/tuning.md`."""
+    columns = (
+        "tuned", "layer", "seconds a step: ours", "same logits", "PEFT", "epoch / PEFT", "epoch / same logits",
+        "naming and filling the cache", "memory: ours", "PEFT",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
+    for row in content["rows"]:
+        steps, peak = row["step_seconds"], row["peak_bytes"]
+        lines.append(
+            f"| {row['third']} third | {row['layer']} of {row['layers']} | {steps['ours']:.3f} | "
+            f"{steps['same_logits']:.3f} | {steps['peft']:.3f} | {row['ratio_to']['peft']:.2f} | "
+            f"{row['ratio_to']['same_logits']:.2f} | {row['hashing_seconds']:.1f} + {row['caching_seconds']:.1f} s | "
+            f"{peak['ours'] / 2**30:.1f} GiB | {peak['peft'] / 2**30:.1f} GiB |"
+        )
+    return "\n" + "\n".join(lines) + "\n"
+
+
 def thirds(num_layers: int) -> dict[str, int]:
     """Give the lowest layer of each third."""
     return {"bottom": 0, "middle": math.ceil(num_layers / 3), "top": math.ceil(2 * num_layers / 3)}

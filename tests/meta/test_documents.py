@@ -273,6 +273,24 @@ def test_what_the_readme_says_of_the_speed_is_what_the_benchmark_measured():
     assert all(row["flops"]["full_depth_ratio_to_plain"] < 1 for row in rows)
 
 
+def test_what_is_said_of_the_speed_on_a_gpu_is_what_was_measured():
+    content = json.loads((ROOT / "benchmarks/results/scoring_gpu.json").read_text(encoding="utf-8"))
+    ratios: dict[bool, list[float]] = {True: [], False: []}
+    for row in content["rows"]:
+        ratios[row["batch"] * row["length"] >= 8000].append(row["times"]["ratio_to"]["backbone"]["median"])
+    page, readme = (
+        " ".join((ROOT / name).read_text(encoding="utf-8").split()) for name in ("docs/speed.md", "README.md")
+    )
+    busy, idle = (f"{min(found):.2f} to {max(found):.2f} times" for found in (ratios[True], ratios[False]))
+    assert f"(8,000 tokens in the batch or more), scoring takes {busy} as long" in page
+    assert f"what we start comes on top: {idle}" in page
+    assert f"and {busy} on an H100 that has 8,000 tokens" in readme
+    for row in content["rows"]:
+        eager = row["times"]["ratio_to"].get("eager")
+        if row["batch"] * row["length"] >= 4000 and eager is not None:
+            assert eager["median"] < 1, "eager attention with kept maps is slower from 4,000 tokens on"
+
+
 def test_what_the_method_says_of_stopping_early_is_what_was_replayed():
     from benchmarks import stability
 
@@ -325,6 +343,20 @@ def test_the_page_of_tuning_is_what_the_benchmark_measured():
     assert all(row["epochs_until_it_pays"] < 1 for row in content["rows"])
     described = (content["model"], content["share"], content["dtype"], content["device"], content["threads"])
     assert described == ("Qwen2-VL-2B", 4, "bfloat16", "cpu", 1)
+
+
+def test_what_is_said_of_tuning_on_a_gpu_is_what_was_measured():
+    from benchmarks.tuning import gpu_part
+
+    page = (ROOT / "docs/tuning.md").read_text(encoding="utf-8")
+    content = json.loads((ROOT / "benchmarks/results/tuning_gpu.json").read_text(encoding="utf-8"))
+    assert f"<!-- measured on a GPU -->{gpu_part(content)}<!-- end -->" in page
+    ratios = {row["third"]: row["ratio_to"] for row in content["rows"]}
+    assert max(ratios["top"].values()) <= 0.5
+    assert max(ratios["middle"].values()) <= 0.75
+    described = (content["model"], content["share"], content["dtype"], content["image_tokens"], content["batch_size"])
+    assert described == ("Qwen2.5-VL-3B", 1, "bfloat16", 768, 4)
+    assert "H100" in content["device"]
 
 
 def test_the_picture_of_the_method_is_what_the_scores_say():

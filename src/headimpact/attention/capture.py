@@ -168,7 +168,7 @@ def capture_attention(
         reduce = functools.partial(
             reduce_call, wanted=wanted[device], reduction=reduction, chunk_bytes=chunk_bytes, with_peaks=with_peaks
         )
-        if queue is not None and call.query.is_cuda and fused.serves(call):
+        if fused is not None and queue is not None and call.query.is_cuda and fused.serves(call):
             queue.add(layer, call, reduce)
         else:
             captured.add(layer, reduce(call))

@@ -107,7 +107,7 @@ class LayerQueue:
 
     On a GPU, short inputs leave little to compute: starting kernels takes the time, and a few layers' calls cost as
     much as one. A call of other shapes, mask or options than those that wait, or one too many for the budget, sends
-    them off.
+    them off; one that is too large for the budget does not wait.
     """
 
     def __init__(self, done: Callable[[int, ReducedRows], None], *, max_bytes: int) -> None:
@@ -140,6 +140,8 @@ class LayerQueue:
         self._layers.append(layer)
         # Values are of no use here and would be kept alive.
         self._calls.append(dataclasses.replace(call, value=call.key, weights=None))
+        if held > self._max_bytes:
+            self.flush()
 
     def flush(self) -> None:
         """Reduce what waits."""

@@ -145,6 +145,9 @@ def test_layers_of_one_kind_are_reduced_together(fused):
         small.add(layer + 10, call, reduce)
     small.flush()
     assert sizes[3:] == [1, 1, 1]
+    none = module.LayerQueue(lambda layer, rows: found.update({layer: rows}), max_bytes=8)
+    none.add(20, calls[0], reduce)
+    assert 20 in found, "too large to wait, reduced at once"
     for layer, rows in found.items():
         expected = reduce_rows(calls[layer % 10], wanted, reduction="mean", chunk_bytes=2**20, with_peaks=True)
         torch.testing.assert_close(rows.maps, expected.maps)
