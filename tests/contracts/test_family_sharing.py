@@ -7,8 +7,10 @@ from transformers import DynamicCache
 from headimpact.attention.capture import capture_attention
 from headimpact.attention.queries import response_rows
 from headimpact.core.errors import UnsupportedModelError
+from headimpact.models import seen_pictures
 from headimpact.models.forward import run_backbone
 from headimpact.models.prompts import encode
+from headimpact.models.seen_pictures import pictures_seen_once
 from headimpact.models.shared_prompts import continued, encode_shared, shares_prompts
 from tests.contracts.image_oracle import picture
 
@@ -87,3 +89,34 @@ def test_a_prompt_that_is_read_otherwise_beside_its_picture_is_refused(tiny_mode
     monkeypatch.setattr(shared_prompts, "_tell", other)
     with pytest.raises(UnsupportedModelError, match="reads its end otherwise"):
         encode_shared(loaded, IMAGES[:1], PROMPTS[:1], [("red", "blue")])
+
+
+def passes(loaded, texts, *, images=IMAGES):
+    """Hidden states of one batch a text."""
+    states = []
+    for text in texts:
+        batch = encode(loaded, images, PROMPTS, [text, text])
+        with torch.inference_mode():
+            states.append(run_backbone(loaded, batch.inputs).last_hidden_state)
+    return states
+
+
+def test_the_tower_sees_the_same_pictures_once(name, tiny_model, monkeypatch):
+    loaded = tiny_model(name)
+    owner, method = seen_pictures._tower_call(loaded)
+    original, seen = getattr(owner, method), []
+
+    def counted(*args, **kwargs):
+        seen.append(1)
+        return original(*args, **kwargs)
+
+    expected = passes(loaded, ["a red circle", "blue"])
+    monkeypatch.setitem(vars(owner), method, counted)
+    with pictures_seen_once(loaded):
+        found = passes(loaded, ["a red circle", "blue"])
+        assert len(seen) == 1
+        passes(loaded, ["blue"], images=[IMAGES[1], IMAGES[0]])
+        assert len(seen) == 2, "other pictures are seen anew"
+    assert vars(owner)[method] is counted, "the model is left as it was"
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)

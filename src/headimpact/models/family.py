@@ -80,6 +80,7 @@ class ModelFamily:
         answer_template: How closed questions are put where neither user nor data set says it; a name of
             `headimpact.data.closed_questions.TEMPLATES`.
         needs_torchvision: Whether transformers has the family's processor for torchvision alone.
+        tower_call: Dotted name, from the backbone on, of the method that a forward pass calls with its pictures.
         uncuttable: Why the decoder cannot begin at a later layer with that layer's hidden states; empty where it can.
     """
 
@@ -97,6 +98,7 @@ class ModelFamily:
     plain_template: str | None = None
     answer_template: str = "short"
     needs_torchvision: bool = False
+    tower_call: str = "get_image_features"
     uncuttable: str = ""
 
     def implementations(self, config: PretrainedConfig | None = None) -> tuple[str, ...]:

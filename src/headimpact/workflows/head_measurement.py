@@ -1,5 +1,6 @@
 """Every head's scores of a picture, against the picture's own mask and the donors'."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from headimpact.models.image_tokens import WHOLE_PICTURE, ImageTokenLayout
 from headimpact.models.loading import LoadedModel
 from headimpact.models.patch_grid import mask_coverage
 from headimpact.models.prompts import EncodedBatch, encode
+from headimpact.models.seen_pictures import pictures_seen_once
 from headimpact.models.shared_prompts import SharedPrompts, encode_shared, shares_prompts
 from headimpact.scoring import BY_PEAKS, SCORES, WITHOUT_MASK, WITHOUT_SINKS
 from headimpact.scoring.aggregation import nan_mean
@@ -97,17 +99,14 @@ def measure_pictures(
         donors: Other pictures' masks.
         options: How attention becomes a number.
         batch_size: Rows per forward pass; shrinks where memory runs out. Responses of one picture share a row's
-            picture and prompt where the family allows.
+            picture and prompt where the family allows; elsewhere they share what the vision tower made of it.
 
     Returns:
         Per picture, in order, its scores by name, or the reason why it says nothing.
     """
-    sharing = shares_prompts(loaded) and any(len(texts) > 1 for texts in responses)
-    groups = [
-        (place, group)
-        for place, texts in enumerate(responses)
-        for group in ([tuple(texts)] if sharing else [(text,) for text in texts])
-    ]
+    has_several = any(len(texts) > 1 for texts in responses)
+    sharing = has_several and shares_prompts(loaded)
+    groups = _together(responses) if sharing else _one_by_one(responses, rows=batch_size.rows)
     gathered: list[list[ScoredPicture | str]] = [[] for _ in samples]
 
     def prepare(batch: Sequence[_Group]) -> tuple[Sequence[_Group], EncodedBatch | SharedPrompts]:
@@ -135,10 +134,27 @@ def measure_pictures(
         return found
 
     has_own_device = loaded.device.type != "cpu"
-    measured = run_in_batches(groups, prepare=prepare, run=run, size=batch_size, overlap=has_own_device)
+    with pictures_seen_once(loaded) if has_several and not sharing else contextlib.nullcontext():
+        measured = run_in_batches(groups, prepare=prepare, run=run, size=batch_size, overlap=has_own_device)
     for (place, _), found in zip(groups, measured, strict=True):
         gathered[place] += found
     return [_average(parts) for parts in gathered]
+
+
+def _together(responses: Sequence[Sequence[str]]) -> list[_Group]:
+    """Put all responses of a picture into one group."""
+    return [(place, tuple(texts)) for place, texts in enumerate(responses) if texts]
+
+
+def _one_by_one(responses: Sequence[Sequence[str]], *, rows: int) -> list[_Group]:
+    """Put every response into a group, in such an order that batch after batch shows the same pictures."""
+    return [
+        (place, (responses[place][rank],))
+        for start in range(0, len(responses), rows)
+        for rank in range(max(map(len, responses[start : start + rows])))
+        for place in range(start, min(start + rows, len(responses)))
+        if rank < len(responses[place])
+    ]
 
 
 def check_on_sample(loaded: LoadedModel, sample: Sample, response: str, *, prompt: str) -> CaptureCheck:

@@ -9,7 +9,7 @@ from headimpact.models.image_tokens import grid_layout
 from headimpact.models.patch_grid import grid_boxes
 from headimpact.scoring.head_impact import head_impact
 from headimpact.workflows.captured_samples import CapturedSample
-from headimpact.workflows.head_measurement import DonorMasks, measure_capture
+from headimpact.workflows.head_measurement import DonorMasks, _one_by_one, measure_capture
 from headimpact.workflows.measurement_options import MeasurementOptions
 from tests.builders import sample
 
@@ -78,3 +78,12 @@ def test_a_picture_without_sinks_changes_nothing(measure):
         assert np.array_equal(again.donors, found[name].donors)
     assert not found["sink_share"].own.any()
     assert np.isnan(found["energy_pointing"].baselines["sinks"]).all()
+
+
+def test_batches_show_the_same_pictures_response_after_response():
+    groups = _one_by_one([("a", "b"), ("c", "d"), ("e",), ("f", "g", "h")], rows=2)
+    assert [groups[start : start + 2] for start in range(0, 4, 2)] == [
+        [(0, ("a",)), (1, ("c",))],
+        [(0, ("b",)), (1, ("d",))],
+    ]
+    assert groups[4:] == [(2, ("e",)), (3, ("f",)), (3, ("g",)), (3, ("h",))]

@@ -194,6 +194,7 @@ FAMILY = ModelFamily(
     grid_rule="one grid a tile, padded right and below; only cross-attention layers look at them",
     tiles="as few as hold the picture in its own shape, at most 4, without a thumbnail",
     image_token_layouts=mllama_layouts,
+    tower_call="vision_model.forward",
     pixel_order=None,  # a class token stands before the patches of each tile
     attention_path="model.language_model.layers.{layer_idx}.cross_attn",
     refused_implementations=_refusals,
