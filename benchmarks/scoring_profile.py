@@ -129,7 +129,8 @@ def watching(loaded: LoadedModel, clock: Clock) -> Iterator[None]:
         for owner, name, part in (
             (measurement, "encode", "processor"),
             (measurement, "encode_shared", "processor"),
-            (measurement, "measure_capture", "scores"),
+            (measurement, "start_measuring", "scores"),
+            (measurement.StartedPicture, "finish", "scores"),
             (capture_module, "reduce_call", "reduction"),
             (tower, "forward", "tower"),
             *((block, "forward", "tower's layers") for block in tower.blocks),
