@@ -16,7 +16,8 @@ class SwapTable:
 
     Attributes:
         image_ids: Pictures of the group that were scored, in an order that depends on nothing else.
-        values: Score of picture i's map against picture j's mask, per column; the own mask on the diagonal;
+        values: Score of picture i's map against picture j's mask, per column; the own mask on the diagonal, measured
+            as the others' are where the samples have it so;
             NaN for whole rows where a column has no value for a picture. Columns are heads, then baselines.
         is_measured: False where mask j says nothing on picture i's grid; `values` then holds the mean over the
             other masks that do.
@@ -73,14 +74,16 @@ def _build_table(samples: SampleScores, places: list[int]) -> SwapTable:
         slots, columns = [slot for slot, _ in kept], [column for _, column in kept]
         values[row, columns, :heads] = samples.donors[place][slots].reshape(len(kept), heads)
         values[row, columns, heads:] = samples.baseline_donors[place][slots]
-        values[row, row, :heads] = samples.own[place].ravel()
-        values[row, row, heads:] = samples.baseline_own[place]
+        if np.isnan(values[row, row]).all():
+            values[row, row] = np.append(samples.own[place], samples.baseline_own[place])
     return _filled(image_ids, values)
 
 
 def _filled(image_ids: tuple[str, ...], values: np.ndarray) -> SwapTable:
     """Fill masks that say nothing with the row's mean, and empty rows that have no own value."""
     here = np.arange(len(image_ids))
+    if not np.isnan(values).any():
+        return SwapTable(image_ids=image_ids, values=values, is_measured=np.ones(values.shape[:2], dtype=bool))
     own = values[here, here].copy()
     is_measured = ~np.isnan(values).all(axis=2)
     is_measured[here, here] = True

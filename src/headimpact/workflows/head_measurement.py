@@ -25,8 +25,8 @@ from headimpact.scoring.aggregation import nan_mean
 from headimpact.scoring.donors import DonorPlan, plan_donors
 from headimpact.scoring.head_impact import skip_reasons
 from headimpact.scoring.sample_scores import PictureScores
+from headimpact.scoring.shared_work import once, shared_work
 from headimpact.scoring.sinks import find_sinks
-from headimpact.scoring.views import masks_laid_once
 from headimpact.workflows.captured_samples import CapturedSample, run_capture, run_shared_capture
 from headimpact.workflows.measurement_options import MeasurementOptions
 
@@ -69,12 +69,13 @@ class DonorMasks:
         planes = {sample.image_id: resize_to_plane(sample.load_mask()).astype(np.float32) for sample in samples}
         return cls(plan, planes)
 
+    def lenders(self, image_id: str) -> tuple[str, ...]:
+        """List whose masks a picture is held against: its own, measured as the others are, and its donors'."""
+        return image_id, *self.plan.donors_of(image_id)
+
     def coverage(self, image_id: str, layout: ImageTokenLayout) -> Float[np.ndarray, "masks image_tokens"]:
-        """Lay a picture's donor masks on its own tokens."""
-        donors = self.plan.donors_of(image_id)
-        if not donors:
-            return np.zeros((0, len(layout)))
-        return mask_coverage(np.stack([self.planes[donor] for donor in donors]), layout.boxes)
+        """Lay the masks of a picture's lenders on its own tokens."""
+        return mask_coverage(np.stack([self.planes[lender] for lender in self.lenders(image_id)]), layout.boxes)
 
 
 def measure_pictures(
@@ -155,7 +156,7 @@ def check_on_sample(loaded: LoadedModel, sample: Sample, response: str, *, promp
     return check_capture(loaded, encode(loaded, [sample.load_image()], [prompt], [response]))
 
 
-@masks_laid_once()
+@shared_work()
 def measure_capture(
     sample: Sample, captured: CapturedSample, donors: DonorMasks, options: MeasurementOptions
 ) -> ScoredPicture | str:
@@ -174,7 +175,7 @@ def measure_capture(
     seen = torch.where(captured.sees_image[..., None], captured.maps, torch.nan)
     sinks = find_sinks(seen, tokens.areas, views=tokens.views) if options.sinks else None
     without_sinks = tokens if sinks is None else tokens.without(sinks)
-    lenders = donors.plan.donors_of(sample.image_id)
+    lenders = donors.lenders(sample.image_id)
     scored = {}
     for name in options.scores:
         kind = next((kind for kind in KINDS if name.endswith(f"_{kind}")), None)
@@ -184,13 +185,12 @@ def measure_capture(
         if score in WITHOUT_MASK:
             scored[name] = _picture_scores(sample, captured, kernel(seen, used.boxes, views=used.views)[None])
             continue
-        baselines = _baseline_maps(used, sinks=sinks if used is tokens else None)
+        baselines = once(_baseline_maps, used, sinks if used is tokens else None)
         rows = captured.maps if kind is None else captured.by_words.get(kind, torch.full_like(seen, torch.nan))
         if score in BY_PEAKS and captured.peaks is not None:
             rows, baselines = captured.peaks, {one: _peaks(spent) for one, spent in baselines.items()}
-        maps = torch.cat([rows.flatten(0, 1), *(spent[None] for spent in baselines.values())])
-        values = kernel(maps[None], masks, used.areas, views=used.views)[:, 0]
-        count = len(maps) - len(baselines)
+        values = kernel(once(_joined, rows, baselines), masks, used.areas, views=used.views)[:, 0]
+        count = values.shape[1] - len(baselines)
         scored[name] = _picture_scores(
             sample,
             captured,
@@ -199,6 +199,13 @@ def measure_capture(
             baselines=dict(zip(baselines, values[:, count:].T.cpu().numpy(), strict=True)),
         )
     return scored
+
+
+def _joined(
+    rows: Float[Tensor, "layers heads image_tokens"], baselines: Mapping[str, Float[Tensor, " image_tokens"]]
+) -> Float[Tensor, "one maps image_tokens"]:
+    """Put the maps that need no model behind the heads'."""
+    return torch.cat([rows.flatten(0, 1), *(spent[None] for spent in baselines.values())])[None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -254,7 +261,7 @@ def _picture_scores(
 
 
 def _baseline_maps(
-    tokens: _Tokens, *, sinks: Bool[Tensor, " image_tokens"] | None
+    tokens: _Tokens, sinks: Bool[Tensor, " image_tokens"] | None
 ) -> dict[str, Float[Tensor, " image_tokens"]]:
     """Make the maps that need no model; the one that looks at the sinks is NaN in a picture without any."""
     middle = (tokens.boxes[:, :2] + tokens.boxes[:, 2:]) / 2

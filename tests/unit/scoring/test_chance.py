@@ -50,7 +50,7 @@ def test_observed_is_the_mean_over_own_masks():
 
 
 def test_all_orders_are_equally_likely():
-    orders = np.concatenate([mask_orders(["a", "b", "c", "d"], block=block) for block in range(24)])
+    orders = np.concatenate([mask_orders(("a", "b", "c", "d"), block=block) for block in range(24)])
     counts = [(orders == order).all(axis=1).sum() for order in itertools.permutations(range(4))]
     expected = len(orders) / 24
     chi_square = sum((count - expected) ** 2 / expected for count in counts)
