@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from headimpact.attention.self_check import CaptureCheck, check_capture
@@ -15,7 +15,7 @@ from headimpact.data.masks import resize_to_plane
 from headimpact.data.sample import Sample
 from headimpact.data.word_kinds import KINDS
 from headimpact.models.batching import BatchSize, run_in_batches
-from headimpact.models.image_tokens import WHOLE_PICTURE, ImageTokenLayout
+from headimpact.models.image_tokens import ImageTokenLayout
 from headimpact.models.loading import LoadedModel
 from headimpact.models.patch_grid import mask_coverage
 from headimpact.models.prompts import EncodedBatch, encode
@@ -29,6 +29,8 @@ from headimpact.scoring.shared_work import once, shared_work
 from headimpact.scoring.sinks import find_sinks
 from headimpact.workflows.captured_samples import CapturedSample, run_capture, run_shared_capture
 from headimpact.workflows.measurement_options import MeasurementOptions
+from headimpact.workflows.object_scores import measure_objects
+from headimpact.workflows.token_places import TokenPlaces
 
 ScoredPicture = Mapping[str, PictureScores]
 """What one picture says about every head, by name of the score."""
@@ -168,7 +170,7 @@ def measure_capture(
     layout, device = captured.layout, captured.maps.device
     own = mask_coverage(sample.load_mask()[None], layout.boxes)
     masks = torch.from_numpy(np.concatenate([own, donors.coverage(sample.image_id, layout)])).to(device)
-    tokens = _Tokens.of(layout, device)
+    tokens = TokenPlaces.of(layout, device)
     reason = skip_reasons(masks[:1], tokens.areas, views=tokens.views)[0]
     if reason is not None:
         return reason
@@ -177,7 +179,13 @@ def measure_capture(
     without_sinks = tokens if sinks is None else tokens.without(sinks)
     lenders = donors.lenders(sample.image_id)
     scored = {}
+    for by_object in options.by_object:
+        held = measure_objects(sample, captured, _kernel(by_object, options), masks[2:], tokens)
+        for which, values in held.items():
+            scored[f"{by_object}_{which}"] = _picture_scores(sample, captured, values, donor_ids=lenders[1:])
     for name in options.scores:
+        if name in scored:
+            continue
         kind = next((kind for kind in KINDS if name.endswith(f"_{kind}")), None)
         score = name.removesuffix(WITHOUT_SINKS if kind is None else f"_{kind}")
         used = without_sinks if name.endswith(WITHOUT_SINKS) else tokens
@@ -206,29 +214,6 @@ def _joined(
 ) -> Float[Tensor, "one maps image_tokens"]:
     """Put the maps that need no model behind the heads'."""
     return torch.cat([rows.flatten(0, 1), *(spent[None] for spent in baselines.values())])[None]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Tokens:
-    """Where the image tokens are, on the model's device."""
-
-    boxes: Float[Tensor, "image_tokens 4"]
-    areas: Float[Tensor, " image_tokens"]
-    views: Int[Tensor, " image_tokens"]
-
-    @classmethod
-    def of(cls, layout: ImageTokenLayout, device: torch.device) -> Self:
-        """Bring a layout to a device."""
-        return cls(
-            boxes=torch.from_numpy(np.ascontiguousarray(layout.boxes)).to(device),
-            areas=torch.from_numpy(np.ascontiguousarray(layout.areas)).to(device),
-            views=torch.from_numpy((layout.tile != WHOLE_PICTURE).astype(np.int64)).to(device),
-        )
-
-    def without(self, tokens: Bool[Tensor, " image_tokens"]) -> Self:
-        """Take the place on the picture from some tokens: they are neither looked at nor object."""
-        boxes = self.boxes.masked_fill(tokens[:, None], 0.0)
-        return dataclasses.replace(self, boxes=boxes, areas=self.areas.masked_fill(tokens, 0.0))
 
 
 def _kernel(name: str, options: MeasurementOptions) -> Callable[..., Tensor]:
@@ -261,7 +246,7 @@ def _picture_scores(
 
 
 def _baseline_maps(
-    tokens: _Tokens, sinks: Bool[Tensor, " image_tokens"] | None
+    tokens: TokenPlaces, sinks: Bool[Tensor, " image_tokens"] | None
 ) -> dict[str, Float[Tensor, " image_tokens"]]:
     """Make the maps that need no model; the one that looks at the sinks is NaN in a picture without any."""
     middle = (tokens.boxes[:, :2] + tokens.boxes[:, 2:]) / 2
