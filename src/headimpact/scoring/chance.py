@@ -54,12 +54,14 @@ class NullTally:
 
     Attributes:
         draws: Number of draws.
+        observed: The observed value, own masks measured as the others' are.
         reached: Draws with at least the observed value.
         total: Sum over draws of null minus observed.
         squares: Sum of its squares.
     """
 
     draws: int
+    observed: Float[np.ndarray, " statistics"]
     reached: Int[np.ndarray, " statistics"]
     total: Float[np.ndarray, " statistics"]
     squares: Float[np.ndarray, " statistics"]
@@ -95,9 +97,9 @@ class NullTally:
         deviation = np.sqrt(np.maximum(self.squares / self.draws - mean**2, 0.0))
         return np.where(deviation > TOLERANCE, -mean / np.where(deviation > TOLERANCE, deviation, 1.0), np.nan)
 
-    def excess(self) -> Float[np.ndarray, " statistics"]:
-        """Give observed minus the draws' mean."""
-        return -self.total / self.draws
+    def mean(self) -> Float[np.ndarray, " statistics"]:
+        """Give the draws' mean."""
+        return self.observed + self.total / self.draws
 
 
 def tally_null(
@@ -122,7 +124,8 @@ def tally_null(
         blocks: Which blocks of `DRAW_BLOCK` draws to do, to spread them; all if left out.
 
     Returns:
-        Sums over the draws.
+        Sums over the draws. Own masks are measured as the others' are (`SwapTable.like_for_like`), or a difference in
+        measuring would be one between own and other masks.
 
     Raises:
         OptionError: If `draws` is below 1.
@@ -131,18 +134,22 @@ def tally_null(
     """
     if draws < 1:
         raise OptionError(f"Number of draws out of range: {draws}. Expected at least 1; leave it out for the default.")
+    tables = [table.like_for_like() for table in tables]
     derive: Statistic = statistic or (lambda means: means)
     observed = derive(observed_means(tables)[None])[0]
-    tally = NullTally(0, *(np.zeros(observed.shape, dtype=kind) for kind in (np.int64, np.float64, np.float64)))
+    tally = NullTally(
+        0, observed, *(np.zeros(observed.shape, dtype=kind) for kind in (np.int64, np.float64, np.float64))
+    )
     if all(len(table.image_ids) == 1 for table in tables):  # every draw is the pairing that was observed
         same = observed - observed
-        return NullTally(draws, reached=np.where(np.isnan(same), 0, draws), total=same, squares=same)
+        return NullTally(draws, observed, reached=np.where(np.isnan(same), 0, draws), total=same, squares=same)
     sums = pair_sums(tables)
     for block in range(-(-draws // DRAW_BLOCK)) if blocks is None else blocks:
         count = min(DRAW_BLOCK, draws - block * DRAW_BLOCK)
         difference = derive(null_means(tables, block=block, seed=seed, sums=sums)[:count]) - observed
         tally += NullTally(
             draws=count,
+            observed=observed,
             reached=(difference >= -TOLERANCE).sum(axis=0),
             total=difference.sum(axis=0),
             squares=(difference**2).sum(axis=0),

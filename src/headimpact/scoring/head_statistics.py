@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from headimpact.scoring.gaps import PictureGaps, interval, picture_gaps, resampl
 from headimpact.scoring.head_scores import STATISTICS, HeadScores
 from headimpact.scoring.held_out import best_heads_held_out
 from headimpact.scoring.sample_scores import SampleScores
-from headimpact.scoring.swap_tables import SwapTable, build_swap_tables
+from headimpact.scoring.swap_tables import build_swap_tables
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,9 +92,9 @@ def build_head_scores(
     columns = _Columns(shape=shape, blind=blind_heads(samples.sees_image), rule=layer_aggregation)
     draws = default_draws(*shape) if draws is None else draws
     tables = build_swap_tables(samples)
-    gaps = dataclasses.replace(picture_gaps(tables), own=_own_scores(samples, tables))
+    gaps = picture_gaps(tables)
     tally = tally_null(tables, draws=draws, seed=seed, statistic=columns.with_layers)
-    observed = nan_mean(gaps.own)
+    observed = observed_means(tables)
     spread = resampled_gaps(gaps.gap, resamples=bootstrap, seed=seed)
     flat = _column_statistics(score, observed, gaps, tally, spread)
     used = len(samples.image_ids)
@@ -103,7 +103,7 @@ def build_head_scores(
     return HeadScores(
         score=score,
         values=_with_rates(score, {name: columns.by_head(values) for name, values in flat.items()}),
-        layer_values=_with_rates(score, _layer_statistics(score, columns, flat, tally, observed_means(tables), spread)),
+        layer_values=_with_rates(score, _layer_statistics(score, columns, flat, tally, spread)),
         counts={
             "used": used,
             "skipped": dict(sorted(Counter(samples.skipped.values()).items())),
@@ -151,14 +151,6 @@ def _check_samples(samples: SampleScores, shape: tuple[int, int]) -> None:
         )
 
 
-def _own_scores(samples: SampleScores, tables: Sequence[SwapTable]) -> Float[np.ndarray, "images columns"]:
-    """Give the scores against the own masks as they are, whatever the tables hold of them, in the tables' order."""
-    place_of = {image_id: place for place, image_id in enumerate(samples.image_ids)}
-    places = [place_of[image_id] for table in tables for image_id in table.image_ids]
-    own = samples.own[places].reshape(len(places), -1)
-    return np.concatenate([own, samples.baseline_own[places]], axis=1).astype(np.float64)
-
-
 def _column_statistics(
     score: str,
     observed: Float[np.ndarray, " columns"],
@@ -185,19 +177,19 @@ def _layer_statistics(
     columns: _Columns,
     flat: Mapping[str, Float[np.ndarray, " columns"]],
     tally: NullTally,
-    paired: Float[np.ndarray, " columns"],
     spread: Float[np.ndarray, "resamples columns"],
 ) -> dict[str, Float[np.ndarray, " layers"]]:
     """Give the same of every layer; its chance level is that of the heads put together in the same way."""
     first = len(flat[score])
+    observed = columns.by_layer(flat[score])
     is_linear = columns.rule == "mean"
-    gap = columns.by_layer(flat["gap"]) if is_linear else tally.excess()[first:]
-    chance = columns.by_layer(flat["null_mean"]) if is_linear else columns.by_layer(paired) - gap
-    low, high = interval(columns.by_layer(paired + spread - flat["gap"]) - chance)
+    chance = columns.by_layer(flat["null_mean"]) if is_linear else tally.mean()[first:]
+    moved = columns.by_layer(flat[score] + spread - flat["gap"]) - chance
+    low, high = interval(moved)
     return {
-        score: columns.by_layer(flat[score]),
+        score: observed,
         "null_mean": chance,
-        "gap": gap,
+        "gap": observed - chance,
         "gap_low": low,
         "gap_high": high,
         "z": tally.z_values()[first:],

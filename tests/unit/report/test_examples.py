@@ -34,6 +34,7 @@ def test_round_trip(tmp_path, dtype):
         assert other.maps.dtype == dtype
         assert np.array_equal(one.maps, other.maps, equal_nan=True)
     assert back[0].sinks is None
+    assert back[1].sinks is not None
     assert back[1].sinks.tolist() == [False, False, True, False, False, False]
 
 

@@ -90,7 +90,8 @@ def test_a_statistic_is_derived_within_each_draw():
     null = null_means(TABLES, block=0)[:300].max(axis=1)
     observed = observed_means(TABLES).max()
     assert tally.p_values() == pytest.approx([(1 + (null >= observed).sum()) / 301])
-    assert tally.excess() == pytest.approx([observed - null.mean()])
+    assert tally.observed == pytest.approx([observed])
+    assert tally.mean() == pytest.approx([null.mean()])
 
 
 def test_one_picture_cannot_be_told_from_chance():
