@@ -10,6 +10,9 @@ from headimpact.data.synonyms import named_places
 KINDS = ("key_words", "other_nouns", "function_words")
 """Words that name a key object; other nouns; articles, prepositions, pronouns, forms of "be" and the like."""
 
+OBJECT_KINDS = ("own_object", "other_objects")
+"""Words that name one of several key objects, held against that object's mask alone and against the others'."""
+
 _TOKEN = re.compile(r"[^\W_]+(?:'t\b)?|'s\b|[.,;:!?()/'-]")
 _VERBS = lists.BASE_VERBS | lists.THIRD_PERSON_VERBS | lists.PAST_VERBS
 
@@ -48,6 +51,31 @@ def word_kinds(text: str, names: Sequence[Sequence[str]]) -> list[Span]:
         elif _is_noun(words, place):
             spans.append((start, end, "other_nouns"))
     return spans
+
+
+def object_words(text: str, names: Sequence[Sequence[str]]) -> list[list[tuple[int, int]]]:
+    """Find the words that name one key object and no other: two dogs cannot be told apart by "dog".
+
+    Args:
+        text: A response, in English.
+        names: For each key object the words that count as naming it, as `KeyObject.names`.
+
+    Returns:
+        For each key object first and one-past-last character of each place that names it.
+
+    Example:
+        >>> object_words("A dog by a person, a man.", [("dog",), ("person", "man"), ("man", "person")])
+        [[(2, 5)], [], []]
+    """
+    places = [named_places(text, one) for one in names]
+    others = [
+        [place for other in (*places[:number], *places[number + 1 :]) for place in other]
+        for number in range(len(places))
+    ]
+    return [
+        [(start, end) for start, end in own if not any(start < stop and first < end for first, stop in taken)]
+        for own, taken in zip(places, others, strict=True)
+    ]
 
 
 def _is_noun(words: Words, place: int) -> bool:

@@ -5,12 +5,14 @@ In: a folder, a hub id or a short name. Out: a `LoadedModel`, the one thing that
 
 import copy
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForImageTextToText, PretrainedConfig
 
+from headimpact.core.architecture import ArchitectureSummary
 from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.registry import near_names_hint
 from headimpact.models.adapters import load_adapter
@@ -54,6 +56,11 @@ class LoadedModel:
         """The whole model's config."""
         config: PretrainedConfig = self.model.config
         return config
+
+    @functools.cached_property
+    def architecture(self) -> ArchitectureSummary:
+        """Sizes and names of the language part; building it anew takes tens of milliseconds."""
+        return self.family.architecture(self.config)
 
     def describe(self) -> dict[str, str | None]:
         """Give what the record of a run says about its model."""

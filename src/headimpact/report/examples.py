@@ -1,7 +1,8 @@
 """The `examples/` folder of a scoring run: a few pictures with all heads' attention, so that a report needs no model.
 
-Out goes a folder with `examples.json` (ids, texts, file names), `examples.safetensors` (`<n>.boxes`,
-`<n>.maps`), and for each picture `<n>.png` (thumbnail) and `<n>.mask.png` (key objects, white on black).
+Out goes a folder with `examples.json` (ids, texts, file names), `examples.safetensors` (`<n>.boxes`, `<n>.maps`, and
+`<n>.sinks` where they were looked for), and for each picture `<n>.png` (thumbnail) and `<n>.mask.png` (key objects,
+white on black).
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image
 
 from headimpact.core.artifacts import atomic_folder, read_json, read_tensors, write_json, write_tensors
@@ -37,6 +38,7 @@ class ExamplePicture:
         key_object: Names of the key objects, as shown to a reader.
         boxes: Each image token's rectangle in shares of width and height; no area for padding.
         maps: Attention to each image token, float16 or float32; NaN for a head that sees no image.
+        sinks: Which image tokens are sinks; None where they were not looked for.
     """
 
     image_id: str
@@ -46,6 +48,7 @@ class ExamplePicture:
     key_object: str
     boxes: TokenBoxes
     maps: Float[np.ndarray, "layers heads image_tokens"]
+    sinks: Bool[np.ndarray, " image_tokens"] | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts belong together.
@@ -64,6 +67,8 @@ class ExamplePicture:
             raise DataFormatError(
                 _misfit(self, f"boxes {self.boxes.shape}, maps {self.maps.shape}", "as many map entries as boxes")
             )
+        if self.sinks is not None and self.sinks.shape != (tokens,):
+            raise DataFormatError(_misfit(self, f"sinks {self.sinks.shape}", "one for each box"))
         if self.maps.dtype not in {np.dtype(np.float16), np.dtype(np.float32)}:
             raise DataFormatError(_misfit(self, f"maps of {self.maps.dtype}", "float16 or float32"))
 
@@ -120,6 +125,8 @@ def write_examples(folder: Path, examples: Sequence[ExamplePicture], *, overwrit
             (room / f"{name}.mask.png").write_bytes(png_bytes(Image.fromarray(example.mask)))
             tensors[f"{name}.boxes"] = example.boxes.astype(np.float32)
             tensors[f"{name}.maps"] = example.maps
+            if example.sinks is not None:
+                tensors[f"{name}.sinks"] = example.sinks.astype(np.uint8)
             texts = {"image_id": example.image_id, "key_object": example.key_object, "response": example.response}
             listed.append({"name": name, **texts})
         write_tensors(room / _TENSORS, tensors)
@@ -172,6 +179,7 @@ def _read_one(folder: Path, entry: dict[str, Any], tensors: dict[str, np.ndarray
         key_object=str(entry["key_object"]),
         boxes=tensors[f"{name}.boxes"],
         maps=tensors[f"{name}.maps"],
+        sinks=tensors[f"{name}.sinks"].astype(np.bool_) if f"{name}.sinks" in tensors else None,
     )
 
 

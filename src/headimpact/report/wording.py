@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headimpact.data.word_kinds import KINDS
+from headimpact.data.word_kinds import KINDS, OBJECT_KINDS
 from headimpact.evaluation.metrics import METRICS
 from headimpact.scoring import WITHOUT_SINKS
 from headimpact.scoring.combination import PLUS
@@ -145,7 +145,7 @@ def metric_name(name: str) -> str:
     """
     if name.endswith(WITHOUT_SINKS):
         return f"{metric_name(name.removesuffix(WITHOUT_SINKS))} without sinks"
-    kind = next((kind for kind in KINDS if name.endswith(f"_{kind}")), None)
+    kind = next((kind for kind in (*KINDS, *OBJECT_KINDS) if name.endswith(f"_{kind}")), None)
     if kind is not None:
         return f"{metric_name(name.removesuffix(f'_{kind}'))} over {kind.replace('_', ' ')}"
     if PLUS in name:

@@ -72,10 +72,12 @@ def aggregate_layers(
         [0.4, 0.3]
     """
     best = _highest_count(rule, heads=values.shape[-1])
-    known = ~np.isnan(values)
-    ordered = np.sort(np.where(known, values, -np.inf), axis=-1)[..., values.shape[-1] - best :]
-    count = np.isfinite(ordered).sum(axis=-1)
-    total = np.where(np.isfinite(ordered), ordered, 0.0).sum(axis=-1)
+    counted = values
+    if best < values.shape[-1]:
+        counted = np.sort(np.where(np.isnan(values), -np.inf, values), axis=-1)[..., values.shape[-1] - best :]
+    known = np.isfinite(counted)
+    count = known.sum(axis=-1)
+    total = np.where(known, counted, 0.0).sum(axis=-1)
     layers: np.ndarray = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return layers
 

@@ -27,6 +27,9 @@ AGREEMENT_FILE = "agreement.json"
 DEPTH = "depth"
 """Stands for the layer number among the scores: what agrees with it may know no more than how deep a head is."""
 
+DRAWS_AT_ONCE = 50
+"""Resamples that are ranked in one go."""
+
 Matrix = Float[np.ndarray, "scores scores"]
 
 
@@ -138,12 +141,10 @@ def score_agreement(
     scored = known.reshape(layers, heads).any(axis=1)
     low = high = np.full((len(names), len(names)), np.nan)
     if images > 1 and known.any():
-        drawn = [resampled_gaps(values.reshape(images, -1), resamples=resamples, seed=seed) for values in own.values()]
-        low, high = interval(
-            np.stack(
-                [_correlations(np.stack([*(one[draw] for one in drawn), depth])[:, known]) for draw in range(resamples)]
-            )
-        )
+        means_drawn = [resampled_gaps(one.reshape(images, -1), resamples=resamples, seed=seed) for one in own.values()]
+        drawn = np.stack([*means_drawn, np.broadcast_to(depth, means_drawn[0].shape)], axis=1)[..., known]
+        parts = [drawn[start : start + DRAWS_AT_ONCE] for start in range(0, resamples, DRAWS_AT_ONCE)]
+        low, high = interval(np.concatenate([_correlations(part) for part in parts]))
     return ScoreAgreement(
         names=names,
         correlation=_correlations(means[:, known]),
@@ -158,15 +159,16 @@ def score_agreement(
     )
 
 
-def _correlations(values: Float[np.ndarray, "scores units"]) -> Matrix:
+def _correlations(
+    values: Float[np.ndarray, "*draws scores units"],
+) -> Float[np.ndarray, "*draws scores scores"]:
     """Correlate the rankings of every two scores; NaN where one is constant or has a gap."""
-    usable = ~np.isnan(values).any(axis=1)
-    ranks = np.stack([midranks(row) for row in np.where(usable[:, None], values, 0.0)])
-    moved = ranks - (values.shape[1] + 1) / 2
-    sizes = np.sqrt((moved**2).sum(axis=1))
-    scaled = np.where(sizes > 0, sizes, np.nan)[:, None]
-    matrix: np.ndarray = np.clip((moved / scaled) @ (moved / scaled).T, -1.0, 1.0)
-    return matrix
+    usable = ~np.isnan(values).any(axis=-1, keepdims=True)
+    moved = midranks(np.where(usable, values, 0.0)) - (values.shape[-1] + 1) / 2
+    sizes = np.sqrt((moved**2).sum(axis=-1, keepdims=True))
+    scaled = moved / np.where(sizes > 0, sizes, np.nan)
+    matrices: np.ndarray = np.clip(scaled @ scaled.swapaxes(-1, -2), -1.0, 1.0)
+    return matrices
 
 
 def _overlaps(layers: Float[np.ndarray, "scores layers"], *, k: int) -> Matrix:

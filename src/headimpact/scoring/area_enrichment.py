@@ -4,6 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headimpact.scoring.energy_pointing import energy_shares
+from headimpact.scoring.shared_work import once
 from headimpact.scoring.views import average_views
 
 
@@ -45,5 +46,5 @@ def area_enrichment(
         coverage,
         areas,
         views,
-        lambda rows, tokens: energy_shares(rows, tokens) / (tokens.sizes / tokens.weights.sum()),
+        lambda rows, tokens: once(energy_shares, rows, tokens) / (tokens.sizes / tokens.weights.sum()),
     )

@@ -3,7 +3,8 @@
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from headimpact.scoring.views import average_views
+from headimpact.scoring.shared_work import once
+from headimpact.scoring.views import ViewTokens, average_views
 
 
 def attention_mass(
@@ -40,4 +41,4 @@ def attention_mass(
         >>> [round(mass, 4) for mass in attention_mass(maps, coverage, torch.ones(4)).flatten().tolist()]
         [0.3, 0.2]
     """
-    return average_views(maps, coverage, areas, views, lambda rows, tokens: tokens.sum_inside(rows))
+    return average_views(maps, coverage, areas, views, lambda rows, tokens: once(ViewTokens.sum_inside, tokens, rows))

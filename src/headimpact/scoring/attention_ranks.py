@@ -45,13 +45,17 @@ def rank_tokens(rows: Float[Tensor, "rows image_tokens"], weights: Float[Tensor,
         >>> ranked.above.tolist(), ranked.through.tolist()
         ([[0.0, 0.5, 0.5]], [[0.5, 2.5, 2.5]])
     """
-    if bool((weights == weights[0]).all()):
-        weights = weights.to(torch.float32)  # counts of equal tokens are exact in single precision too
     order = descending_order(rows)
     ordered = rows.gather(1, order)
-    area = weights[order]
-    through = area.cumsum(dim=1)
-    above = through - area
+    if bool((weights == weights[0]).all()):
+        # Equal tokens stand at the same places in every row, and single precision counts them exactly.
+        weights = weights.to(torch.float32)
+        through = weights.cumsum(dim=0).repeat(len(rows), 1)
+        above = through - weights
+    else:
+        area = weights[order]
+        through = area.cumsum(dim=1)
+        above = through - area
     last = is_last(ordered)
     tied = (~last.all(dim=1)).nonzero()[:, 0]
     if len(tied):

@@ -4,6 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headimpact.scoring.attention_ranks import rank_tokens
+from headimpact.scoring.shared_work import once
 from headimpact.scoring.views import ViewTokens, average_views
 
 
@@ -50,7 +51,7 @@ def auroc(
 
 def _won_pairs(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens) -> Float[Tensor, "rows masks"]:
     """Give the share of pairs of a key token and another one that the key token wins."""
-    ranked = rank_tokens(rows, tokens.weights)
+    ranked = once(rank_tokens, rows, tokens.weights)
     whole, sizes = tokens.weights.sum(), tokens.sizes
     below = whole - ranked.by_token(ranked.above + ranked.through) / 2
     return (tokens.sum_inside(tokens.weights * below) - sizes.square() / 2) / (sizes * (whole - sizes))

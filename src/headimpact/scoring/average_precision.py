@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headimpact.scoring.attention_ranks import is_last, rank_tokens, value_at_next
+from headimpact.scoring.shared_work import once
 from headimpact.scoring.sorting import ascending, ascending_order
 from headimpact.scoring.views import ViewTokens, average_views
 
@@ -48,15 +49,15 @@ def average_precision(
 
 def _mean_precision(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens) -> Float[Tensor, "rows masks"]:
     """Average precision over the key tokens of each mask, going through those alone."""
-    ranked = rank_tokens(rows, tokens.weights)
-    by_token = ranked.by_token(ranked.through)
+    ranked = once(rank_tokens, rows, tokens.weights)
+    by_token = torch.nn.functional.pad(ranked.by_token(ranked.through), (0, 1), value=torch.inf)
     found = torch.empty(rows.shape[0], tokens.inside.shape[0], dtype=tokens.weights.dtype, device=rows.device)
     for masks, own, held in tokens.by_size:
-        through = by_token[:, own]
+        # What fills a mask's own tokens up is found beyond the last: it goes to the end and weighs nothing there.
+        places = own.masked_fill(held == 0, rows.shape[1])
+        through = by_token.index_select(1, places.flatten()).view(-1, *own.shape)
         if tokens.are_equal:
-            # What fills a row goes to its end and weighs nothing there: no need to carry areas along.
-            through = ascending(through.masked_fill_(held == 0, torch.inf))
-            area = held.to(through.dtype)[None]
+            through, area = ascending(through), held.to(through.dtype)[None]
         else:
             order = ascending_order(through)
             through, area = through.gather(2, order), held.expand(rows.shape[0], -1, -1).gather(2, order)
@@ -76,4 +77,4 @@ def _mean(
     through: Float[Tensor, "*#rows masks own"],
 ) -> Float[Tensor, "rows masks"]:
     """Average precision, hits through the area taken, over the area of the key tokens."""
-    return ((area * hits) / through).sum(dim=-1, dtype=torch.float64) / area.sum(dim=-1, dtype=torch.float64)
+    return ((area * hits) / through).sum(dim=-1).to(torch.float64) / area.sum(dim=-1)

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from headimpact.scoring.shared_work import once
 from headimpact.scoring.views import ViewTokens, average_views
 
 
@@ -39,7 +40,7 @@ def energy_pointing(
         >>> [round(share, 4) for share in energy_pointing(maps, coverage, torch.ones(4)).flatten().tolist()]
         [0.5, 0.3333]
     """
-    return average_views(maps, coverage, areas, views, energy_shares)
+    return average_views(maps, coverage, areas, views, lambda rows, tokens: once(energy_shares, rows, tokens))
 
 
 def energy_shares(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens) -> Float[Tensor, "rows masks"]:
@@ -53,5 +54,5 @@ def energy_shares(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens) 
         Shares in double precision; the key tokens' share of the area for heads without attention.
     """
     whole = rows.to(tokens.weights.dtype).sum(dim=1, keepdim=True)
-    shares = tokens.sum_inside(rows) / torch.where(whole > 0, whole, 1.0)
+    shares = once(ViewTokens.sum_inside, tokens, rows) / torch.where(whole > 0, whole, 1.0)
     return torch.where(whole > 0, shares, tokens.sizes / tokens.weights.sum())

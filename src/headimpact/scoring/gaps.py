@@ -1,6 +1,7 @@
 """The gap between a score and its chance level, with an interval over pictures."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,9 @@ from headimpact.scoring.swap_tables import SwapTable
 
 COVERED = 0.95
 BOOTSTRAP_STREAM = 1
+
+RESAMPLES_KEPT = 3
+"""Sets of resamples that are remembered: a run draws from all of its pictures and from either half of them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,13 +78,20 @@ def resampled_gaps(
 
     Source: Efron 1979.
     """
-    images = gaps.shape[0]
-    generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, BOOTSTRAP_STREAM]))
-    weights = generator.multinomial(images, np.full(images, 1 / images), size=resamples).astype(np.float64)
+    weights = _resamples(gaps.shape[0], resamples, seed)
     known = ~np.isnan(gaps)
     count = weights @ known
     total = weights @ np.where(known, gaps, 0.0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+@functools.lru_cache(maxsize=RESAMPLES_KEPT)
+def _resamples(images: int, resamples: int, seed: int) -> Float[np.ndarray, "resamples images"]:
+    """Draw how often each picture comes up in each resample; the same for all scores of a run."""
+    generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, BOOTSTRAP_STREAM]))
+    weights = generator.multinomial(images, np.full(images, 1 / images), size=resamples).astype(np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 def interval(resampled: Float[np.ndarray, "resamples *shape"]) -> tuple[np.ndarray, np.ndarray]:
@@ -102,10 +113,11 @@ def _table_gaps(table: SwapTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     known = ~np.isnan(own)
     plain = np.where(np.isnan(values), 0.0, values)
     swapped = table.swapped()
-    chance = _ratio(np.einsum("ijc,ij->ic", plain, swapped.astype(np.float64)), swapped.sum(axis=1)[:, None])
+    counted = swapped.astype(np.float64)
+    chance = _ratio((counted[:, None] @ plain)[:, 0], swapped.sum(axis=1)[:, None])
     chance = np.where(known, chance, np.nan)
-    lenders = np.einsum("ij,ic->jc", swapped.astype(np.float64), known.astype(np.float64))
-    lent = _ratio(np.einsum("ijc,ij->jc", plain, swapped.astype(np.float64)), lenders)
+    lenders = counted.T @ known.astype(np.float64)
+    lent = _ratio((counted.T[:, None] @ plain.swapaxes(0, 1))[:, 0], lenders)
     usable = known & ~np.isnan(chance)
     middle = _ratio(np.where(usable, chance, 0.0).sum(axis=0), usable.sum(axis=0))
     images = known.sum(axis=0)

@@ -97,6 +97,15 @@ class HeadScores:
             raise UnknownNameError(f"{known} To have it, score again with --scores {score}.")
         return dataclasses.replace(self.others[score], file_hash=self.file_hash)
 
+    @property
+    def why_unranked(self) -> str | None:
+        """Say why no head is better than another, where all have the same value; None where they differ."""
+        values = self.values[self.score]
+        known = values[np.isfinite(values)]
+        if known.size < 2 or known.min() < known.max():
+            return None
+        return "no sinks found" if self.score == "sink_share" and not known.any() else "all heads alike"
+
     def with_baseline(self, twin: "HeadScores") -> "HeadScores":
         """Put the untrained twin's scores beside these, each beside its own.
 

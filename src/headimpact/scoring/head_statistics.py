@@ -183,7 +183,7 @@ def _layer_statistics(
     first = len(flat[score])
     observed = columns.by_layer(flat[score])
     is_linear = columns.rule == "mean"
-    chance = columns.by_layer(flat["null_mean"]) if is_linear else observed - tally.excess()[first:]
+    chance = columns.by_layer(flat["null_mean"]) if is_linear else tally.mean()[first:]
     moved = columns.by_layer(flat[score] + spread - flat["gap"]) - chance
     low, high = interval(moved)
     return {

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from headimpact.scoring.shared_work import once
 from headimpact.scoring.token_components import box_areas
 from headimpact.scoring.views import average_views_without_masks
 
@@ -34,4 +35,14 @@ def image_attention(
         >>> round(image_attention(torch.tensor([[[0.25, 0.5, 0.125]]]), boxes).item(), 4)
         0.75
     """
-    return average_views_without_masks(maps, box_areas(boxes), views, lambda rows, _: rows.to(torch.float64).sum(dim=1))
+    return once(_sums, maps, boxes, views)
+
+
+def _sums(
+    maps: Float[Tensor, "layers heads image_tokens"],
+    boxes: Float[Tensor, "image_tokens 4"],
+    views: Int[Tensor, " image_tokens"] | None,
+) -> Float[Tensor, "layers heads"]:
+    """Add up attention view by view."""
+    areas = once(box_areas, boxes)
+    return average_views_without_masks(maps, areas, views, lambda rows, _: rows.to(torch.float64).sum(dim=1))

@@ -19,6 +19,7 @@ SPEARMAN_VARIANCE = 1.06
 TAIL = 0.025
 
 Units = Float[np.ndarray, " units"]
+Rankings = Float[np.ndarray, "*rankings units"]
 Repeats = Float[np.ndarray, "units repeats"]
 
 
@@ -48,8 +49,8 @@ class RankCorrelation:
         return "negative" if self.high < 0 else "undecided"
 
 
-def midranks(values: Units) -> Units:
-    """Rank values from 1 up; equal ones share the mean of their places.
+def midranks(values: Rankings) -> Rankings:
+    """Rank values along the last axis from 1 up; equal ones share the mean of their places.
 
     Args:
         values: No NaN among them.
@@ -63,8 +64,16 @@ def midranks(values: Units) -> Units:
         >>> midranks(np.array([0.3, 0.1, 0.3, 0.9])).tolist()
         [2.5, 1.0, 2.5, 4.0]
     """
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: np.ndarray = (counts.cumsum() - (counts - 1) / 2)[place]
+    order = values.argsort(axis=-1)
+    ordered = np.take_along_axis(values, order, axis=-1)
+    place = np.broadcast_to(np.arange(1.0, values.shape[-1] + 1), values.shape)
+    rises = ordered[..., 1:] > ordered[..., :-1]
+    edge = np.ones((*values.shape[:-1], 1), dtype=bool)
+    first = np.maximum.accumulate(np.where(np.concatenate([edge, rises], axis=-1), place, 0.0), axis=-1)
+    last = np.where(np.concatenate([rises, edge], axis=-1), place, np.inf)
+    last = np.minimum.accumulate(last[..., ::-1], axis=-1)[..., ::-1]
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, (first + last) / 2, axis=-1)
     return ranks
 
 

@@ -18,7 +18,8 @@ class PictureScores:
         image_id: The picture.
         own: Score against its own mask; NaN where a head sees no image token.
         donors: Score against each donor's mask; NaN where a donor says nothing on this picture's grid.
-        donor_ids: Pictures whose masks those are.
+        donor_ids: Pictures whose masks those are; the picture itself may be among them, its mask then measured as
+            the others' are.
         sees_image: Share of its responses in which a head's rows see an image token.
         baselines: Name of a map that needs no model to its scores: own mask first, then donors.
     """

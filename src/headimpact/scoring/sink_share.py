@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from headimpact.scoring.shared_work import once
 from headimpact.scoring.sinks import find_sinks
 from headimpact.scoring.token_components import box_areas
 from headimpact.scoring.views import average_views_without_masks
@@ -38,7 +39,7 @@ def sink_share(
         >>> [round(share, 2) for share in sink_share(maps, boxes).flatten().tolist()]
         [0.61, 0.61]
     """
-    areas = box_areas(boxes)
+    areas = once(box_areas, boxes)
     sinks = find_sinks(maps, areas, views=views)
 
     def share(rows: Tensor, chosen: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 from headimpact.scoring.binarization import above_mean
 from headimpact.scoring.image_attention import image_attention
 from headimpact.scoring.key_tokens import token_weights
+from headimpact.scoring.shared_work import once
 from headimpact.scoring.token_components import box_areas, component_areas, touching_tokens
 from headimpact.scoring.views import average_views_without_masks
 
@@ -75,7 +76,7 @@ def map_entropy(
 
     Source: Kang et al., arXiv 2503.06287, criterion 2; spatial entropy after Peruzzo et al., arXiv 2206.04636.
     """
-    areas = box_areas(boxes)
+    areas = once(box_areas, boxes)
 
     def entropies(rows: Tensor, chosen: Tensor) -> Tensor:
         weights = token_weights(areas[chosen])

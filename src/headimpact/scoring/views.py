@@ -1,10 +1,8 @@
 """The ways in which a picture enters, whole and in tiles: each is scored by itself, views averaged by area."""
 
-import contextlib
-import contextvars
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from headimpact.scoring.key_tokens import key_tokens, token_weights
 from headimpact.scoring.mask_groups import GPU_SMALL, MaskGroup, masks_by_size
+from headimpact.scoring.shared_work import once
 
 BLOCK_CELLS = 2**20
 GPU_BLOCK_CELLS = 2**23
@@ -51,6 +50,11 @@ class ViewTokens:
         """The masks with their own tokens, a few of about the same size at a time."""
         return list(masks_by_size(self.inside, self.weights))
 
+    @functools.cached_property
+    def _members(self) -> Float[Tensor, "image_tokens masks"]:
+        """1 for the key tokens of each mask, 0 for others."""
+        return self.inside.to(self.weights.dtype).T
+
     def to(self, device: torch.device) -> "ViewTokens":
         """Bring everything to another device, after finding out here what would keep that device waiting.
 
@@ -65,7 +69,7 @@ class ViewTokens:
 
     def sum_inside(self, values: Float[Tensor, "rows image_tokens"]) -> Float[Tensor, "rows masks"]:
         """Add up values over each mask's key tokens, in double precision."""
-        return values.to(self.weights.dtype) @ self.inside.to(self.weights.dtype).T
+        return values.to(self.weights.dtype) @ self._members
 
 
 ScoreRows = Callable[[Tensor, ViewTokens], Tensor]
@@ -99,25 +103,35 @@ def average_views(
         mask (`key_tokens`) are left out. NaN for masks about which no view says anything and for heads with NaN in
         their map.
     """
-    placed = _placed_views(coverage, areas, views)
+    placed = once(_placed_views, coverage, areas, views)
+    is_whole = len(placed) == 1 and len(placed[0].masks) == len(coverage)
     shape = (coverage.shape[0], *maps.shape[:2])
-    if at_once and len(placed) == 1 and len(placed[0].masks) == len(coverage):
-        rows = _columns(maps.flatten(0, 1), placed[0].chosen)
+    if at_once and is_whole:
+        rows = once(_columns, maps.flatten(0, 1), placed[0].chosen)
         return score_rows(rows, placed[0].tokens).T.to(torch.float32).reshape(shape)
-    rows, is_nan = _finite_rows(maps)
-    total = torch.zeros(coverage.shape[0], rows.shape[0], dtype=torch.float64, device=maps.device)
-    seen = torch.zeros(coverage.shape[0], dtype=torch.float64, device=maps.device)
-    for laid in placed:
-        view = laid.on(maps.device)
-        if at_once:
-            scored = score_rows(_columns(rows, view.chosen), laid.tokens)
-        else:
-            scored = _score_in_blocks(_columns(rows, view.chosen), view.tokens, score_rows)
-        total[view.masks] += view.share * scored.T
-        seen[view.masks] += view.share
-    scores = torch.where(seen[:, None] > 0, total / seen[:, None].clamp(min=1e-300), torch.nan)
-    scores.masked_fill_(is_nan, torch.nan)
-    return scores.to(torch.float32).reshape(shape)
+    rows, is_nan = once(_finite_rows, maps)
+    scored = []
+    for view in placed:
+        seen_rows = once(_columns, rows, view.on(maps.device).chosen)
+        found = (
+            score_rows(seen_rows, view.tokens)
+            if at_once
+            else _score_in_blocks(seen_rows, view.on(maps.device).tokens, score_rows)
+        )
+        scored.append(found.T)
+    if is_whole:
+        (scores,) = scored
+    else:
+        total = torch.zeros(coverage.shape[0], rows.shape[0], dtype=torch.float64, device=maps.device)
+        seen = torch.zeros(coverage.shape[0], 1, dtype=torch.float64, device=maps.device)
+        for view, found in zip((one.on(maps.device) for one in placed), scored, strict=True):
+            total[view.masks] += view.share * found
+            seen[view.masks] += view.share
+        scores = torch.where(seen > 0, total / seen.clamp(min=1e-300), torch.nan)
+    scores = scores.to(torch.float32)
+    if is_nan is not None:
+        scores = scores.masked_fill(is_nan, torch.nan)
+    return scores.reshape(shape)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -141,47 +155,20 @@ class _PlacedView:
         return self.moved[device]
 
 
-_SHARED: contextvars.ContextVar[dict[tuple[int, ...], tuple[tuple[Tensor | None, ...], list[_PlacedView]]] | None] = (
-    contextvars.ContextVar("shared", default=None)
-)
-
-
-@contextlib.contextmanager
-def masks_laid_once() -> Iterator[None]:
-    """Lay the same masks on the same tokens once for all scores inside the block.
-
-    Tensors count as the same where they are the same objects; they must not be written to inside.
-
-    Yields:
-        Nothing.
-    """
-    before = _SHARED.set({})
-    try:
-        yield
-    finally:
-        _SHARED.reset(before)
-
-
 def _placed_views(
     coverage: Float[Tensor, "masks image_tokens"],
     areas: Float[Tensor, " image_tokens"],
     views: Int[Tensor, " image_tokens"] | None,
 ) -> list[_PlacedView]:
-    """Lay masks on the tokens of every view, or give what was laid before."""
-    given, shared = (coverage, areas, views), _SHARED.get()
-    key = tuple(map(id, given))
-    if shared is not None and key in shared:
-        return shared[key][1]
+    """Lay masks on the tokens of every view."""
     placed = []
-    for chosen in view_tokens(areas, views):
+    for chosen in once(view_tokens, areas, views):
         covered = _columns(coverage, chosen)
         found = key_tokens(covered, areas[chosen])
         usable = torch.tensor([reason is None for reason in found.skipped], device=coverage.device)
         masks = usable.nonzero()[:, 0]
         tokens = ViewTokens(found.inside[masks], covered[masks], token_weights(areas[chosen]))
         placed.append(_PlacedView(chosen, masks, tokens, areas[chosen].to(torch.float64).sum()))
-    if shared is not None:
-        shared[key] = (given, placed)  # held, so that no other tensor takes over an id
     return placed
 
 
@@ -203,41 +190,41 @@ def average_views_without_masks(
         The average over views, weighted by the area they see, in single precision; views without a value are left
         out. NaN where no view has one and for heads with NaN in their map.
     """
-    rows, is_nan = _finite_rows(maps)
+    rows, is_nan = once(_finite_rows, maps)
     total = torch.zeros(rows.shape[0], dtype=torch.float64, device=maps.device)
     seen = torch.zeros_like(total)
-    for chosen in view_tokens(areas, views):
-        values = _score_in_blocks(_columns(rows, chosen), chosen, score_rows)
+    for chosen in once(view_tokens, areas, views):
+        values = _score_in_blocks(once(_columns, rows, chosen), chosen, score_rows)
         share = areas[chosen].to(torch.float64).sum()
         total += share * values.nan_to_num(nan=0.0)
         seen += share * ~values.isnan()
     scores = torch.where(seen > 0, total / seen.clamp(min=1e-300), torch.nan)
-    scores.masked_fill_(is_nan, torch.nan)
+    if is_nan is not None:
+        scores = scores.masked_fill(is_nan, torch.nan)
     return scores.to(torch.float32).reshape(maps.shape[:2])
 
 
 def view_tokens(
     areas: Float[Tensor, " image_tokens"], views: Int[Tensor, " image_tokens"] | None
-) -> Iterator[Int[Tensor, " chosen"]]:
+) -> list[Int[Tensor, " chosen"]]:
     """Give the numbers of each view's tokens, those without a place left out.
 
-    Yields:
-        Token numbers of one view, ascending.
+    Returns:
+        For each view its token numbers, ascending.
     """
     labels = torch.zeros_like(areas, dtype=torch.long) if views is None else views
     placed = token_weights(areas) > 0
-    for label in sorted(set(labels[placed].tolist())):
-        yield (placed & (labels == label)).nonzero()[:, 0]
+    return [(placed & (labels == label)).nonzero()[:, 0] for label in sorted(set(labels[placed].tolist()))]
 
 
 def _finite_rows(
     maps: Float[Tensor, "layers heads image_tokens"],
-) -> tuple[Float[Tensor, "rows image_tokens"], Bool[Tensor, " rows"]]:
-    """Give heads as rows with 0 for NaN, and which of them hold NaN."""
+) -> tuple[Float[Tensor, "rows image_tokens"], Bool[Tensor, " rows"] | None]:
+    """Give heads as rows with 0 for NaN, and which of them hold NaN; None for none."""
     rows = maps.flatten(0, 1).float()
     is_nan = rows.sum(dim=1).isnan()
     # A GPU would have to be waited for to learn that there is nothing to do.
-    return (rows.nan_to_num(nan=0.0) if rows.is_cuda or bool(is_nan.any()) else rows), is_nan
+    return (rows.nan_to_num(nan=0.0), is_nan) if rows.is_cuda or bool(is_nan.any()) else (rows, None)
 
 
 def _columns(
@@ -251,6 +238,11 @@ def _score_in_blocks(
     rows: Float[Tensor, "rows image_tokens"], view: _View, score_rows: Callable[[Tensor, _View], Tensor]
 ) -> Tensor:
     """Score some heads of a view at a time and put the results together."""
+    return torch.cat([score_rows(block, view) for block in once(_blocks, rows)])
+
+
+def _blocks(rows: Float[Tensor, "rows image_tokens"]) -> tuple[Tensor, ...]:
+    """Cut rows into blocks of bounded size."""
     cells = GPU_BLOCK_CELLS if rows.is_cuda else BLOCK_CELLS
-    block = max(1, cells // max(rows.shape[1] * _CELLS_PER_TOKEN, 1))
-    return torch.cat([score_rows(rows[start : start + block], view) for start in range(0, rows.shape[0], block)])
+    size = max(1, cells // max(rows.shape[1] * _CELLS_PER_TOKEN, 1))
+    return tuple(rows[start : start + size] for start in range(0, max(len(rows), 1), size))

@@ -21,7 +21,7 @@ from headimpact.models.loading import LoadedModel
 from headimpact.models.prompts import EncodedBatch, encode
 from headimpact.models.shared_prompts import SharedPrompts, continued
 from headimpact.workflows.measurement_options import MeasurementOptions
-from headimpact.workflows.word_rows import rows_by_kind
+from headimpact.workflows.word_rows import rows_by_kind, rows_by_object
 
 Names = Sequence[Sequence[str]]
 """For each key object the words that count as naming it."""
@@ -37,7 +37,8 @@ class CapturedSample:
         layout: The image tokens of the chosen view.
         layer_indices: Which layers these are: all, or those whose attention takes the image in.
         num_layers: Layers of the language model.
-        by_words: As `maps`, of the rows of words of each kind; kinds that the response has none of are left out.
+        by_words: As `maps`, of the rows of words of each kind, and of those that name one of several key objects
+            (`object_row`); kinds that the response has none of are left out.
         peaks: Share of the response rows whose highest weight is at each image token, `[layers, heads, image_tokens]`;
             None where no score needs it.
     """
@@ -207,13 +208,16 @@ class _Rows:
         whole = response_rows(spans, options.rows)
         if not (options.words and names):
             return cls(whole, {})
+        tokenizer = loaded.processor.tokenizer
+        said = [ids[start:end].tolist() for ids, (start, end) in zip(input_ids, spans, strict=True)]
         kinds = [
-            rows_by_kind(loaded.processor.tokenizer, ids[start:end].tolist(), words)
-            for ids, (start, end), words in zip(input_ids, spans, names, strict=True)
+            {**rows_by_kind(tokenizer, ids, words), **rows_by_object(tokenizer, ids, words)}
+            for ids, words in zip(said, names, strict=True)
         ]
         none: Sequence[int] = ()
         by_words = {
-            kind: [rows[list(one.get(kind, none))] for rows, one in zip(whole, kinds, strict=True)] for kind in KINDS
+            kind: [rows[list(one.get(kind, none))] for rows, one in zip(whole, kinds, strict=True)]
+            for kind in dict.fromkeys((*KINDS, *(kind for one in kinds for kind in one)))
         }
         return cls(whole, by_words)
 

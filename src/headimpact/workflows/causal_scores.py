@@ -104,7 +104,7 @@ def measure_single_knockouts(
     heads = single_heads(loaded)
     sets = [{layer_idx: (head_idx,)} for layer_idx, head_idx in heads]
     rises = measure_knockouts(loaded, samples, responses, sets, prompt=prompt, batch_size=batch_size)
-    sizes = loaded.family.architecture(loaded.config)
+    sizes = loaded.architecture
     values = np.full((len(samples), sizes.num_layers, sizes.num_heads), np.nan, dtype=np.float32)
     values[:, [layer_idx for layer_idx, _ in heads], [head_idx for _, head_idx in heads]] = rises
     return values
@@ -112,7 +112,7 @@ def measure_single_knockouts(
 
 def single_heads(loaded: LoadedModel) -> list[tuple[int, int]]:
     """List layer and head of every head that attends to the picture."""
-    num_heads = loaded.family.architecture(loaded.config).num_heads
+    num_heads = loaded.architecture.num_heads
     layers = loaded.family.attention_modules(loaded.model)
     return [(layer_idx, head_idx) for layer_idx in layers for head_idx in range(num_heads)]
 

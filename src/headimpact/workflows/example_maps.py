@@ -4,12 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from headimpact.data.sample import Sample
 from headimpact.models.loading import LoadedModel
 from headimpact.report.examples import ExamplePicture, make_thumbnail, write_examples
-from headimpact.workflows.captured_samples import capture_responses
+from headimpact.scoring.sinks import find_sinks
+from headimpact.workflows.captured_samples import CapturedSample, capture_responses
 from headimpact.workflows.measurement_options import MeasurementOptions
+from headimpact.workflows.token_places import TokenPlaces
 
 
 def write_examples_of(
@@ -44,6 +49,14 @@ def write_examples_of(
                 key_object=", ".join(dict.fromkeys(item.category for item in sample.key_objects)),
                 boxes=capture.layout.boxes,
                 maps=capture.on_all_layers(capture.maps.cpu().numpy().astype(np.float32), axis=0, fill=0.0),
+                sinks=_sinks_of(capture).cpu().numpy() if options.sinks else None,
             )
         )
     write_examples(out, pictures, overwrite=True)
+
+
+def _sinks_of(captured: CapturedSample) -> Bool[Tensor, " image_tokens"]:
+    """Find the sinks of a picture, as in its scores."""
+    tokens, device = TokenPlaces.of(captured.layout), captured.maps.device
+    seen = torch.where(captured.sees_image[..., None], captured.maps, torch.nan)
+    return find_sinks(seen, tokens.areas.to(device), views=tokens.views.to(device))

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from headimpact.attention.self_check import CaptureCheck, check_capture
@@ -16,7 +16,7 @@ from headimpact.data.masks import resize_to_plane
 from headimpact.data.sample import Sample
 from headimpact.data.word_kinds import KINDS
 from headimpact.models.batching import BatchSize, run_in_batches
-from headimpact.models.image_tokens import WHOLE_PICTURE, ImageTokenLayout
+from headimpact.models.image_tokens import ImageTokenLayout
 from headimpact.models.loading import LoadedModel
 from headimpact.models.patch_grid import mask_coverage
 from headimpact.models.prompts import EncodedBatch, encode
@@ -27,16 +27,21 @@ from headimpact.scoring.aggregation import nan_mean
 from headimpact.scoring.donors import DonorPlan, plan_donors
 from headimpact.scoring.head_impact import settle_ties, skip_reasons
 from headimpact.scoring.sample_scores import PictureScores
+from headimpact.scoring.shared_work import once, shared_work
 from headimpact.scoring.sinks import find_sinks
-from headimpact.scoring.views import masks_laid_once
 from headimpact.workflows.captured_samples import CapturedSample, run_capture, run_shared_capture
 from headimpact.workflows.measurement_options import MeasurementOptions
+from headimpact.workflows.object_scores import measure_objects
+from headimpact.workflows.token_places import TokenPlaces
 
 ScoredPicture = Mapping[str, PictureScores]
 """What one picture says about every head, by name of the score."""
 
 _Group = tuple[int, tuple[str, ...]]
 """Which picture, and the responses that go through the model with it."""
+
+HEAD_IMPACT = "head_impact"
+"""The one score with options, and the one that a GPU may leave open."""
 
 BASELINES = ("uniform", "centre")
 """Maps that need no model: equal attention everywhere, and attention that falls with distance to the middle; both
@@ -71,12 +76,13 @@ class DonorMasks:
         planes = {sample.image_id: resize_to_plane(sample.load_mask()).astype(np.float32) for sample in samples}
         return cls(plan, planes)
 
+    def lenders(self, image_id: str) -> tuple[str, ...]:
+        """List whose masks a picture is held against: its own, measured as the others are, and its donors'."""
+        return image_id, *self.plan.donors_of(image_id)
+
     def coverage(self, image_id: str, layout: ImageTokenLayout) -> Float[np.ndarray, "masks image_tokens"]:
-        """Lay a picture's donor masks on its own tokens."""
-        donors = self.plan.donors_of(image_id)
-        if not donors:
-            return np.zeros((0, len(layout)))
-        return mask_coverage(np.stack([self.planes[donor] for donor in donors]), layout.boxes)
+        """Lay the masks of a picture's lenders on its own tokens."""
+        return mask_coverage(np.stack([self.planes[lender] for lender in self.lenders(image_id)]), layout.boxes)
 
 
 def measure_pictures(
@@ -193,11 +199,13 @@ class _StartedScore:
 
     Attributes:
         values: Every head's score against every mask.
+        donor_ids: Pictures whose masks come after the own one.
         baselines: Name of a map that needs no model to its scores.
         settle: Computes what a GPU left open.
     """
 
     values: Float[Tensor, "masks layers heads"]
+    donor_ids: tuple[str, ...] = ()
     baselines: Mapping[str, Float[np.ndarray, " masks"]] | None = None
     settle: Callable[[Tensor], Tensor] | None = None
 
@@ -208,7 +216,6 @@ class StartedPicture:
 
     sample: Sample
     captured: CapturedSample
-    donor_ids: tuple[str, ...]
     scores: Mapping[str, _StartedScore]
 
     def finish(self) -> ScoredPicture:
@@ -218,11 +225,10 @@ class StartedPicture:
     def _finished(self, score: _StartedScore) -> PictureScores:
         """Bring one score to all layers."""
         values = score.values if score.settle is None else score.settle(score.values)
-        donor_ids = () if score.baselines is None else self.donor_ids
-        return _picture_scores(self.sample, self.captured, values, donor_ids=donor_ids, baselines=score.baselines)
+        return _picture_scores(self.sample, self.captured, values, donor_ids=score.donor_ids, baselines=score.baselines)
 
 
-@masks_laid_once()
+@shared_work()
 def start_measuring(
     sample: Sample, captured: CapturedSample, donors: DonorMasks, options: MeasurementOptions
 ) -> StartedPicture | str:
@@ -234,7 +240,7 @@ def start_measuring(
     layout, device = captured.layout, captured.maps.device
     own = mask_coverage(sample.load_mask()[None], layout.boxes)
     masks = torch.from_numpy(np.concatenate([own, donors.coverage(sample.image_id, layout)]))
-    tokens = _Tokens.of(layout)
+    tokens = TokenPlaces.of(layout)
     reason = skip_reasons(masks[:1], tokens.areas, views=tokens.views)[0]
     if reason is not None:
         return reason
@@ -243,8 +249,18 @@ def start_measuring(
     if options.sinks:
         sinks = find_sinks(seen, tokens.areas.to(device), views=tokens.views.to(device)).cpu()
     without_sinks = tokens if sinks is None else tokens.without(sinks)
-    started = {}
+    lenders = donors.lenders(sample.image_id)
+    started: dict[str, _StartedScore] = {}
+    for by_object in options.by_object:
+        settled = {"settle": True} if by_object == HEAD_IMPACT else {}
+        held = measure_objects(
+            sample, captured, functools.partial(_kernel(by_object, options), **settled), masks[2:], tokens
+        )
+        for which, values in held.items():
+            started[f"{by_object}_{which}"] = _StartedScore(values, donor_ids=lenders[1:])
     for name in options.scores:
+        if name in started:
+            continue
         kind = next((kind for kind in KINDS if name.endswith(f"_{kind}")), None)
         score = name.removesuffix(WITHOUT_SINKS if kind is None else f"_{kind}")
         used = without_sinks if name.endswith(WITHOUT_SINKS) else tokens
@@ -252,59 +268,45 @@ def start_measuring(
         if score in WITHOUT_MASK:
             started[name] = _StartedScore(kernel(seen, used.boxes.to(device), views=used.views.to(device))[None])
             continue
-        baselines = _baseline_maps(used, sinks=sinks if used is tokens else None)
+        baselines = once(_baseline_maps, used, sinks if used is tokens else None)
         rows = captured.maps if kind is None else captured.by_words.get(kind, torch.full_like(seen, torch.nan))
         if score in BY_PEAKS and captured.peaks is not None:
             rows, baselines = captured.peaks, {one: _peaks(spent) for one, spent in baselines.items()}
         kernel = functools.partial(kernel, coverage=masks, areas=used.areas, views=used.views)
-        values, beside = _with_baselines(kernel, rows, torch.stack(list(baselines.values())))
+        values, beside = _with_baselines(kernel, rows, baselines)
         settle = None
-        if score == "head_impact":
+        if score == HEAD_IMPACT:
             settle = functools.partial(settle_ties, maps=rows, coverage=masks, areas=used.areas, views=used.views)
-        started[name] = _StartedScore(values, dict(zip(baselines, beside.T.numpy(), strict=True)), settle)
-    return StartedPicture(sample, captured, donors.plan.donors_of(sample.image_id), started)
+        started[name] = _StartedScore(
+            values, donor_ids=lenders, baselines=dict(zip(baselines, beside.T.numpy(), strict=True)), settle=settle
+        )
+    return StartedPicture(sample, captured, started)
 
 
 def _with_baselines(
     kernel: Callable[..., Tensor],
     rows: Float[Tensor, "layers heads image_tokens"],
-    spent: Float[Tensor, "maps image_tokens"],
+    baselines: Mapping[str, Float[Tensor, " image_tokens"]],
 ) -> tuple[Float[Tensor, "masks layers heads"], Float[Tensor, "masks maps"]]:
     """Score heads and the maps that need no model; beside a GPU, which has enough to do, the latter on the CPU."""
     if rows.device.type != "cpu":
-        return kernel(rows), kernel(spent[None])[:, 0]
+        return kernel(rows), kernel(torch.stack(list(baselines.values()))[None])[:, 0]
     count = rows.shape[0] * rows.shape[1]
-    values = kernel(torch.cat([rows.flatten(0, 1), spent])[None])[:, 0]
+    values = kernel(once(_joined, rows, baselines))[:, 0]
     return values[:, :count].reshape(-1, *rows.shape[:2]), values[:, count:]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Tokens:
-    """Where the image tokens are; on the CPU, where masks are laid on them."""
-
-    boxes: Float[Tensor, "image_tokens 4"]
-    areas: Float[Tensor, " image_tokens"]
-    views: Int[Tensor, " image_tokens"]
-
-    @classmethod
-    def of(cls, layout: ImageTokenLayout) -> Self:
-        """Read a layout."""
-        return cls(
-            boxes=torch.from_numpy(np.ascontiguousarray(layout.boxes)),
-            areas=torch.from_numpy(np.ascontiguousarray(layout.areas)),
-            views=torch.from_numpy((layout.tile != WHOLE_PICTURE).astype(np.int64)),
-        )
-
-    def without(self, tokens: Bool[Tensor, " image_tokens"]) -> Self:
-        """Take the place on the picture from some tokens: they are neither looked at nor object."""
-        boxes = self.boxes.masked_fill(tokens[:, None], 0.0)
-        return dataclasses.replace(self, boxes=boxes, areas=self.areas.masked_fill(tokens, 0.0))
+def _joined(
+    rows: Float[Tensor, "layers heads image_tokens"], baselines: Mapping[str, Float[Tensor, " image_tokens"]]
+) -> Float[Tensor, "one maps image_tokens"]:
+    """Put the maps that need no model behind the heads'."""
+    return torch.cat([rows.flatten(0, 1), *(spent[None] for spent in baselines.values())])[None]
 
 
 def _kernel(name: str, options: MeasurementOptions) -> Callable[..., Tensor]:
     """Find a score's kernel; Head Impact alone has options."""
     kernel: Callable[..., Tensor] = SCORES.load(name)
-    if name != "head_impact":
+    if name != HEAD_IMPACT:
         return kernel
     return functools.partial(kernel, rule=options.binarization, k=options.k, quantile=options.quantile, settle=False)
 
@@ -331,7 +333,7 @@ def _picture_scores(
 
 
 def _baseline_maps(
-    tokens: _Tokens, *, sinks: Bool[Tensor, " image_tokens"] | None
+    tokens: TokenPlaces, sinks: Bool[Tensor, " image_tokens"] | None
 ) -> dict[str, Float[Tensor, " image_tokens"]]:
     """Make the maps that need no model, on the CPU; the one that looks at the sinks is NaN in a picture without any."""
     middle = (tokens.boxes[:, :2] + tokens.boxes[:, 2:]) / 2

@@ -170,7 +170,7 @@ def _check_same_model(loaded: "LoadedModel", scores: HeadScores) -> None:
     Raises:
         OptionError: If layers, heads or family differ.
     """
-    found, wanted = loaded.family.architecture(loaded.config), scores.architecture
+    found, wanted = loaded.architecture, scores.architecture
     sizes = [(one.model_type, one.num_layers, one.num_heads) for one in (found, wanted)]
     if sizes[0] != sizes[1]:
         raise OptionError(

@@ -5,6 +5,7 @@ from typing import Literal
 
 from headimpact.core.errors import OptionError
 from headimpact.core.registry import unknown_name_message
+from headimpact.data.word_kinds import OBJECT_KINDS
 from headimpact.models.image_tokens import VIEWS
 from headimpact.scoring import BY_PEAKS, WITHOUT_SINKS
 from headimpact.scoring.head_impact import RULES
@@ -43,6 +44,12 @@ class MeasurementOptions:
     def with_peaks(self) -> bool:
         """Say whether a score needs to know where each row's highest weight is."""
         return any(name.removesuffix(WITHOUT_SINKS) in BY_PEAKS for name in self.scores)
+
+    @property
+    def by_object(self) -> tuple[str, ...]:
+        """List the scores that words which name one of several key objects are held against each object by."""
+        own = f"_{OBJECT_KINDS[0]}"
+        return tuple(name.removesuffix(own) for name in self.scores if name.endswith(own))
 
     def __post_init__(self) -> None:
         """Refuse unknown names and numbers out of range before a model loads.

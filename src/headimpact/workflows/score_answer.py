@@ -36,7 +36,7 @@ def describe_scores(scores: HeadScores, agreement: ScoreAgreement | None = None)
         *(f"warning: {warning}" for warning in scores.warnings),
         f"layers by score: {' '.join(map(str, rank_layers(scores)))}",
         *(
-            f"layers by {name}: {' '.join(map(str, layers))}"
+            f"layers by {name}: {' '.join(map(str, layers)) or scores.others[name].why_unranked or 'none'}"
             for name, layers in rank_layers_by_others(scores).items()
             if not is_variant(name)
         ),
@@ -52,8 +52,8 @@ def rank_layers(scores: HeadScores) -> list[int]:
 
 
 def rank_layers_by_others(scores: HeadScores) -> dict[str, list[int]]:
-    """List layers in the same way by each further score of the run."""
-    return {name: rank_layers(other) for name, other in scores.others.items()}
+    """List layers in the same way by each further score of the run; none where it is the same for all heads."""
+    return {name: [] if other.why_unranked else rank_layers(other) for name, other in scores.others.items()}
 
 
 def _twin_line(scores: HeadScores) -> list[str]:
@@ -81,8 +81,8 @@ def _score_lines(scores: HeadScores, agreement: ScoreAgreement | None) -> list[s
     lines = [f"{'score':<{width}}  best head  value  chance     gap  heads above chance  rank correlation"]
     for other in every:
         values = other.values[other.score]
-        if np.isnan(values).all():
-            lines.append(f"{other.score:<{width}}  none")
+        if np.isnan(values).all() or other.why_unranked:
+            lines.append(f"{other.score:<{width}}  {other.why_unranked or 'none'}")
             continue
         place = np.unravel_index(int(np.nanargmax(values)), values.shape)
         above = f"{int(np.nansum(other.values['q'] <= 0.05))} of {values.size}"

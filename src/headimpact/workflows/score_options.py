@@ -6,7 +6,7 @@ from headimpact.core.errors import OptionError, UnknownNameError
 from headimpact.core.provenance import hash_texts
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.dataset import KeyObjectDataset
-from headimpact.data.word_kinds import KINDS
+from headimpact.data.word_kinds import KINDS, OBJECT_KINDS
 from headimpact.scoring import BY_PEAKS, CAUSAL_SCORES, SCORES, WITHOUT_MASK, WITHOUT_SINKS
 from headimpact.scoring.aggregation import check_layer_rule
 from headimpact.scoring.stability import plan_looks
@@ -100,7 +100,7 @@ def score_names(config: ScoreConfig) -> tuple[str, ...]:
 def measured_names(config: ScoreConfig) -> tuple[str, ...]:
     """List what a run measures: its scores, where asked for each once more without sinks, and its own by words."""
     names = score_names(config)
-    apart = tuple(f"{config.score}_{kind}" for kind in KINDS) if config.words else ()
+    apart = tuple(f"{config.score}_{kind}" for kind in (*KINDS, *OBJECT_KINDS)) if config.words else ()
     if not config.sinks:
         return (*names, *apart)
     again = tuple(f"{name}{WITHOUT_SINKS}" for name in names if name not in ("sink_share", *CAUSAL_SCORES))

@@ -207,7 +207,7 @@ def _reduce_shards(
         shutil.rmtree(target.folder)  # nothing in it is worth keeping; the next call says why
     return build_head_scores(
         samples,
-        loaded.family.architecture(loaded.config),
+        loaded.architecture,
         layer_aggregation=config.layer_aggregation,
         draws=config.draws,
         bootstrap=config.bootstrap,
@@ -249,7 +249,7 @@ def _score_block(
     for (sample, _), found in zip(spoken, measured, strict=True):
         if isinstance(found, str):
             skipped[sample.image_id] = found
-    sizes = loaded.family.architecture(loaded.config)
+    sizes = loaded.architecture
     kept = [(pair, found) for pair, found in zip(spoken, measured, strict=True) if not isinstance(found, str)]
     scored = add_causes(loaded, kept, names=measured_names(config), prompt=prompt, batch_size=batch_size)
     return {

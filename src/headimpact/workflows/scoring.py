@@ -122,7 +122,7 @@ def score_folder(
     from headimpact.models.geometry_check import check_geometry
     from headimpact.workflows.head_measurement import check_on_sample
 
-    architecture = loaded.family.architecture(loaded.config)
+    architecture = loaded.architecture
     check_layer_rule(config.layer_aggregation, heads=architecture.num_heads)
     check_choice(config.k, layers=len(architecture.attention_layers))
     geometry = check_geometry(loaded, dataset[0].load_mask())

@@ -65,7 +65,7 @@ def sensitivity_command(config: SensitivityConfig) -> None:
         print_answer(lines, {"pictures": len(dataset), "variants": names}, as_json=config.json)
         return
     loaded = open_model(config)
-    check_choice(config.k, layers=len(loaded.family.architecture(loaded.config).attention_layers))
+    check_choice(config.k, layers=len(loaded.architecture.attention_layers))
     with started_run(config, work=(SENSITIVITY_FILE,)):
         found = measure_sensitivity(loaded, dataset, config=config)
         write_provenance(config.out, command="sensitivity", seed=config.seed, data_fingerprint=dataset.fingerprint)
@@ -114,7 +114,7 @@ def measure_sensitivity(loaded: "LoadedModel", dataset: KeyObjectDataset, *, con
     measured: dict[str, Measured] = {}
     for prompt, texts, variants in runs:
         measured |= _measure(loaded, samples, texts, prompt=prompt, variants=variants, config=config)
-    architecture = loaded.family.architecture(loaded.config)
+    architecture = loaded.architecture
     return _compare(
         measured,
         k=config.k or default_layer_count(len(architecture.attention_layers)),
@@ -163,7 +163,7 @@ def _measure(
     """Score pictures under some variants with one run of the model; empty responses say nothing."""
     from headimpact.workflows.variant_measurement import measure_variants
 
-    sizes = loaded.family.architecture(loaded.config)
+    sizes = loaded.architecture
     shape = (len(samples), sizes.num_layers, sizes.num_heads)
     measured = {name: (np.full(shape, np.nan, np.float32), np.zeros(shape, np.float32)) for name in variants}
     spoken = [place for place, text in enumerate(responses) if text]

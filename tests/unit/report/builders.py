@@ -25,6 +25,7 @@ def example_picture(
     heads=4,
     seed=0,
     dtype=np.float32,
+    sinks=None,
 ):
     """Make an example picture of noise with six tokens, one of them padding."""
     rng = np.random.default_rng(seed)
@@ -41,6 +42,7 @@ def example_picture(
         key_object=key_object,
         boxes=boxes.astype(np.float32),
         maps=rng.random((layers, heads, 6)).astype(dtype) / 6,
+        sinks=None if sinks is None else np.isin(np.arange(6), sinks),
     )
 
 

@@ -113,6 +113,15 @@ def test_drawings_are_well_formed_and_escape_names():
         assert "<script>" not in made
 
 
+def test_a_ring_marks_every_sink_that_has_a_place():
+    # Six tokens of 24 x 16 pixels: five columns 4.8 wide, and padding without a place.
+    shared = render_shared_parts(example_picture(sinks=[1, 4, 5]), "p0")
+    rings = re.findall(r'<circle class="outline-over" cx="([^"]+)" cy="([^"]+)" r="([^"]+)"', shared)
+    assert rings == [("7.2", "8", "2"), ("21.6", "8", "2")]
+    assert "<circle" not in render_shared_parts(example_picture(sinks=[]), "p0")
+    assert "<circle" not in render_shared_parts(example_picture(), "p0")
+
+
 def test_shared_parts_define_what_the_drawings_use():
     example = example_picture()
     defined = set(re.findall(r'id="([^"]+)"', render_shared_parts(example, "p0")))

@@ -20,7 +20,7 @@ def files_of(folder):
 def test_round_trip(tmp_path, dtype):
     examples = [
         example_picture(image_id="../../etc", response="“naïve” <b>\n\U0001f600", dtype=dtype),
-        example_picture(image_id="2", size_wh=(30, 21), seed=1, dtype=dtype),
+        example_picture(image_id="2", size_wh=(30, 21), seed=1, dtype=dtype, sinks=[2]),
     ]
     write_examples(tmp_path / "examples", examples)
     back = read_examples(tmp_path / "examples")
@@ -33,6 +33,9 @@ def test_round_trip(tmp_path, dtype):
         assert np.array_equal(one.boxes.astype(np.float32), other.boxes)
         assert other.maps.dtype == dtype
         assert np.array_equal(one.maps, other.maps, equal_nan=True)
+    assert back[0].sinks is None
+    assert back[1].sinks is not None
+    assert back[1].sinks.tolist() == [False, False, True, False, False, False]
 
 
 def test_no_pictures_round_trip(tmp_path):

@@ -102,6 +102,18 @@ def test_each_score_stands_beside_its_baselines():
     assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
 
 
+def test_a_score_that_ranks_no_head_says_why():
+    none = renamed(head_scores(own=np.zeros((3, 4))), "sink_share")
+    alike = renamed(head_scores(own=np.full((3, 4), 0.5)), "auroc")
+    scores = dataclasses.replace(head_scores(), others={"sink_share": none, "auroc": alike})
+    found = section.several_scores(scores, None)
+    assert found is not None
+    rows = {row.name: row.cells for row in found.tables[0].rows}
+    assert rows["Sink share"][0].range == "no sinks found"
+    assert rows["AUROC"][0].range == "all heads alike"
+    assert {len(cells) for cells in rows.values()} == {len(found.tables[0].head) - 1}
+
+
 def test_a_score_without_any_value_has_dashes():
     found = several(blind=("auroc",))
     table = section.score_table((found, *found.others.values()), k=1)

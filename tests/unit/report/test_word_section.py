@@ -35,6 +35,23 @@ def test_the_best_head_over_each_kind():
     assert {len(cells) + 1 for cells in rows.values()} == {len(section.tables[0].head)}
 
 
+def test_a_word_against_its_own_object_and_the_others():
+    found = run()
+    for kind, value in (("own_object", 0.55), ("other_objects", 0.2)):
+        own = np.full((3, 4), 0.06)
+        own[1, 0] = value
+        found.others[f"head_impact_{kind}"] = renamed(head_scores(own=own), f"head_impact_{kind}")
+    section = word_section(found)
+    assert section is not None
+    assert "has 0.55 against the named object and 0.20 against the others of the same picture." in section.findings[1]
+    assert [row.cells[0].value for row in section.tables[0].rows[-2:]] == ["0.550", "0.200"]
+    empty = renamed(head_scores(own=np.full((3, 4), np.nan)), "head_impact_own_object")
+    section = word_section(dataclasses.replace(run(), others={**run().others, "head_impact_own_object": empty}))
+    assert section is not None
+    assert "pictures with several key objects" in section.findings[1]
+    assert len(section.tables[0].rows) == 3
+
+
 def test_pictures_without_such_words_leave_dashes():
     section = word_section(run(function=np.nan))
     assert section is not None

@@ -103,6 +103,35 @@ def test_a_score_that_no_mask_takes_part_in_has_no_chance_level():
     assert found.baselines == {}
 
 
+def test_own_masks_are_held_against_chance_as_measured_like_the_others():
+    """A score of the mask alone, with own masks measured a little differently: nothing may be found."""
+    by_mask = np.random.default_rng(5).random(COUNT).astype(np.float32)
+    pictures = []
+    for picture in samples(np.broadcast_to(by_mask[None, :, None], (COUNT, COUNT, 8)).copy()).pictures():
+        own = np.full((1, 2, 3), by_mask[IDS.index(picture.image_id)], np.float32)
+        with_own = np.concatenate([own, picture.donors])
+        baselines = {
+            name: np.insert(np.append(values[0] + 0.01, values[1:]), 1, values[0])
+            for name, values in picture.baselines.items()
+        }
+        pictures.append(
+            dataclasses.replace(
+                picture,
+                own=picture.own + np.float32(0.01),
+                donors=with_own,
+                donor_ids=(picture.image_id, *picture.donor_ids),
+                baselines=baselines,
+            )
+        )
+    found = build(SampleScores.from_pictures(pictures))
+    assert found.values["head_impact"] == pytest.approx(by_mask.mean() + 0.01, abs=1e-6)
+    assert found.values["gap"] == pytest.approx(0.01, abs=1e-6)
+    assert np.isnan(found.values["z"]).all()
+    assert (found.values["p"] == 1).all()
+    assert found.baseline_statistics["uniform"]["p"] == 1
+    assert found.baselines["uniform"] == pytest.approx(by_mask.mean() + 0.01, abs=1e-6)
+
+
 def test_the_best_head_is_reported_on_pictures_it_was_not_chosen_on(scores):
     assert len(scores.held_out) == 2
     for half in scores.held_out:

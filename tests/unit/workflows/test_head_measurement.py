@@ -64,10 +64,23 @@ def test_scores_without_sinks_are_those_of_the_other_tokens(measure):
 def test_the_sinks_are_a_map_of_their_own(measure):
     found = measure(captured(sink=0.4))
     assert list(found["energy_pointing"].baselines) == ["uniform", "centre", "sinks"]
-    assert found["energy_pointing"].baselines["sinks"].tolist() == [0.0, 0.0]
-    assert found["energy_pointing"].baselines["uniform"].tolist() == pytest.approx([4 / 64] * 2)
+    assert found["energy_pointing"].baselines["sinks"].tolist() == [0.0] * 3
+    assert found["energy_pointing"].baselines["uniform"].tolist() == pytest.approx([4 / 64] * 3)
     assert list(found["energy_pointing_without_sinks"].baselines) == ["uniform", "centre"]
-    assert found["visual_score"].baselines["uniform"].tolist() == pytest.approx([4 / 64 / 4] * 2)
+    assert found["visual_score"].baselines["uniform"].tolist() == pytest.approx([4 / 64 / 4] * 3)
+
+
+def test_the_own_mask_is_measured_once_more_as_the_donors_are(tmp_path):
+    # Its cells end inside those of the plane: laid on the tokens by way of the plane it is blurred, like any donor.
+    rows = ["..........", *["..###....."] * 3, *[".........."] * 6]
+    own, other = (sample(tmp_path, *rows[shift:], *rows[:shift], image_id=str(shift)) for shift in (0, 5))
+    donors = DonorMasks.of([own, other], donors=1, seed=0)
+    found = measure_capture(own, captured(sink=0.4), donors, MeasurementOptions(scores=("energy_pointing",)))
+    assert not isinstance(found, str)
+    scores = found["energy_pointing"]
+    assert scores.donor_ids == ("0", "5")
+    assert scores.donors[0] == pytest.approx(scores.own, abs=0.2)
+    assert scores.baselines["uniform"][1] == scores.baselines["uniform"][2]
 
 
 def test_a_picture_without_sinks_changes_nothing(measure):

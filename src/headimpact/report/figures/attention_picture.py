@@ -14,6 +14,9 @@ from headimpact.report.figures.svg import element, short
 
 _MAP_SIDE = 128
 
+RING = 2.0
+"""Smallest radius of the ring around a sink, in pixels of the thumbnail."""
+
 
 def render_shared_parts(example: ExamplePicture, name: str) -> Markup:
     """Draw what all drawings of one picture share, to be put on the page once and before them.
@@ -23,7 +26,7 @@ def render_shared_parts(example: ExamplePicture, name: str) -> Markup:
         name: Prefix of the element ids, unique on the page.
 
     Returns:
-        A hidden `<svg>` that defines the picture in colour, in grey, and its outline.
+        A hidden `<svg>` that defines the picture in colour, in grey, and its outline with a ring at every sink.
     """
     width, height = example.thumbnail.size
     size = {"width": width, "height": height}
@@ -36,6 +39,7 @@ def render_shared_parts(example: ExamplePicture, name: str) -> Markup:
             "g",
             element("path", class_="outline-under", d=outline),
             element("path", class_="outline-over", d=outline),
+            *_sink_rings(example),
             id=f"{name}-outline",
         ),
     ]
@@ -149,6 +153,20 @@ def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
     """List (start, length) of the runs of true values."""
     edges = np.flatnonzero(np.diff(np.pad(flags.astype(np.int8), 1)))
     return [(int(a), int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _sink_rings(example: ExamplePicture) -> list[Markup]:
+    """Draw a ring in the middle of each image token that is a sink."""
+    if example.sinks is None:
+        return []
+    width, height = example.thumbnail.size
+    sides = example.boxes[example.sinks].astype(np.float64) * [width, height, width, height]
+    return [
+        element("circle", class_=f"outline-{layer}", cx=short((x0 + x1) / 2), cy=short((y0 + y1) / 2), r=short(radius))
+        for x0, y0, x1, y1 in sides.tolist()
+        if (radius := max(min(x1 - x0, y1 - y0) / 3, RING)) and x1 > x0 and y1 > y0
+        for layer in ("under", "over")
+    ]
 
 
 def _framed(example: ExamplePicture, label: str, *parts: str) -> Markup:

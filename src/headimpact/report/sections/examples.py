@@ -23,8 +23,17 @@ def example_intro(examples: Sequence[ExamplePicture]) -> str:
     return (
         "Attention from the words of the response to the picture, averaged over the words. Colour marks the places "
         "that get more than an even share, the brightest the most; each map has its own scale. The light blue line is "
-        "the outline of the key object. The heads were ranked over all scored pictures, of which these are a few."
+        f"the outline of the key object. {_sinks_said(examples)}The heads were ranked over all scored pictures, of "
+        "which these are a few."
     )
+
+
+def _sinks_said(examples: Sequence[ExamplePicture]) -> str:
+    """Explain the rings at sinks, where they were looked for."""
+    counts = [int(example.sinks.sum()) for example in examples[:PICTURES_SHOWN] if example.sinks is not None]
+    if not counts:
+        return ""
+    return "A ring in the same blue marks a sink. " if sum(counts) else "None of these pictures has a sink. "
 
 
 def example_views(examples: Sequence[ExamplePicture], values: HeadValues, *, prefix: str) -> tuple[ExampleView, ...]:

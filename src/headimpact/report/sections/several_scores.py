@@ -158,6 +158,8 @@ def _score_cells(scores: HeadScores, maps: Sequence[str], *, k: int, twin: bool)
     best, _ = rank_heads(values[scores.score], count=1)
     if not best:
         return (Cell(wording.MISSING),) * (8 + len(maps) + twin)
+    if scores.why_unranked:
+        return (Cell(wording.MISSING, scores.why_unranked), *(Cell(wording.MISSING),) * (7 + len(maps) + twin))
     place = best[0]
     top, _ = rank_heads(layers[:, None], count=k)
     has_chance = bool(np.isfinite(values["gap"]).any())

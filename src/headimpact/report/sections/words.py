@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from headimpact.data.word_kinds import KINDS
+from headimpact.data.word_kinds import KINDS, OBJECT_KINDS
 from headimpact.report import wording
 from headimpact.report.page import Cell, Row, Section, Table
 from headimpact.report.ranking import beyond_chance, rank_heads
@@ -15,7 +15,14 @@ SAID = {
     "key_words": "words that name the key object",
     "other_nouns": "other nouns",
     "function_words": "function words (negative control)",
+    "own_object": "a name of one of several key objects, against its own mask",
+    "other_objects": "the same words, against the other key objects' masks",
 }
+
+NO_NAMES = (
+    "No word is held against the mask of the one object that it names: that takes pictures with several key objects, "
+    "each with a mask and a name of its own, and responses that name them."
+)
 
 
 def word_section(scores: HeadScores) -> Section | None:
@@ -35,10 +42,11 @@ def word_section(scores: HeadScores) -> Section | None:
     values = [
         f"{wording.number(float(part.values[part.score][place]))} over {SAID[kind]}" for kind, part in parts.items()
     ]
-    findings = (
+    findings: tuple[str, ...] = (
         f"Head {place[1]} of layer {place[0]}, the best over all rows, has a {name} of {wording.joined(values)}. "
         "What it has over function words, it looks at whatever is being said.",
     )
+    findings = (*findings, *_by_object(scores, place))
     head = (
         "Rows of",
         f"{wording.heading(scores.score)}, that head",
@@ -51,9 +59,28 @@ def word_section(scores: HeadScores) -> Section | None:
     )
     rows = (
         Row("all words", _cells(scores, place)),
-        *(Row(SAID[kind], _cells(part, place)) for kind, part in parts.items()),
+        *(Row(SAID[kind], _cells(part, place)) for kind, part in (parts | _object_parts(scores)).items()),
     )
     return Section(TITLE, findings, (), (Table("Rows of the response apart, by kind of word", head, rows),))
+
+
+def _object_parts(scores: HeadScores) -> dict[str, HeadScores]:
+    """Give the scores of words that name one of several key objects; none where no picture has any."""
+    names = {kind: f"{scores.score}_{kind}" for kind in OBJECT_KINDS}
+    parts = {kind: scores.others[name] for kind, name in names.items() if name in scores.others}
+    return {kind: part for kind, part in parts.items() if np.isfinite(part.values[part.score]).any()}
+
+
+def _by_object(scores: HeadScores, place: tuple[int, int]) -> tuple[str, ...]:
+    """Say whether a word that names one of several key objects looks at that one."""
+    parts = _object_parts(scores)
+    if len(parts) < len(OBJECT_KINDS):
+        return (NO_NAMES,) if f"{scores.score}_{OBJECT_KINDS[0]}" in scores.others else ()
+    own, other = (wording.number(float(parts[kind].values[parts[kind].score][place])) for kind in OBJECT_KINDS)
+    return (
+        f"Where a word names one of several key objects, that head has {own} against the named object and {other} "
+        "against the others of the same picture.",
+    )
 
 
 def _cells(part: HeadScores, place: tuple[int, int]) -> tuple[Cell, ...]:
