@@ -330,6 +330,19 @@ def test_the_page_of_speed_is_what_the_benchmark_measured():
     assert f"takes {shared / apart:.2f} of the time" in " ".join(page.split())
 
 
+def test_what_the_page_of_speed_says_of_all_scores_is_what_was_measured():
+    from headimpact.scoring import SCORES
+
+    content = json.loads((ROOT / "benchmarks/results/all_scores.json").read_text(encoding="utf-8"))
+    page = " ".join((ROOT / "docs/speed.md").read_text(encoding="utf-8").split())
+    whole, inside = (content[how]["ratio"] for how in ("command", "in_process"))
+    assert f"takes {whole:.2f} times as long as Head Impact alone with its own: the whole command" in page
+    assert f"on {content['pictures']} scenes and the embedded model" in page
+    assert f"Without the start of the program, which is the same for both, it is {inside:.2f} times." in page
+    assert whole <= 1.25
+    assert set(content["scores"]) == set(SCORES)
+
+
 def test_the_page_of_tuning_is_what_the_benchmark_measured():
     from benchmarks.tuning import measured_part
 

@@ -86,6 +86,8 @@ def test_legend_names_only_what_is_drawn():
 
     assert "untrained twin" not in names(head_scores(), ())
     assert "chosen layer" not in names(head_scores(), ())
+    assert "looking at the sinks" in names(head_scores(baselines={"sinks": 0.1}), ())
+    assert "looking at the sinks" not in names(head_scores(baselines={"sinks": np.nan}), ())
     full = names(head_scores(twin=True), (1,))
     assert {"untrained twin", "chosen layer", "looking everywhere alike", "looking at the centre"} <= set(full)
 

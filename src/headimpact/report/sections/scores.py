@@ -224,8 +224,8 @@ def twin_layer_values(scores: HeadScores) -> np.ndarray | None:
 
 
 def baseline_lines(scores: HeadScores) -> dict[str, float]:
-    """Give the baselines that need no model, by the name shown."""
-    return {NAMES.get(name, name): float(value) for name, value in scores.baselines.items()}
+    """Give the baselines that need no model and have a value, by the name shown; no sinks, no value."""
+    return {NAMES.get(name, name): float(value) for name, value in scores.baselines.items() if np.isfinite(value)}
 
 
 def _cells(scores: HeadScores, values: Values, place: tuple[int, ...]) -> tuple[Cell, ...]:
