@@ -29,7 +29,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 FIELDS = (
     ("image_id", "identifier of the picture"),
     ("file_name", "picture"),
-    ("mask_file_name", "mask of all key objects, 8-bit grey, 255 on them"),
+    ("mask_file_name", "mask of all key objects, of one bit, white on them"),
     ("category", "category of the first key object"),
     ("key_objects", "where there are two: category and mask of each"),
     ("captions", "descriptions, those that name the key objects first; cleaned"),
