@@ -1,5 +1,6 @@
 """Write a data set in our own format; reading it again, with its questions, gives the same samples."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -152,12 +153,10 @@ def place_picture(source: Path, target: Path, *, images_as: str = "link") -> Non
     if images_as == "reference":
         return
     target.unlink(missing_ok=True)
-    try:
-        if images_as == "link":
+    if images_as == "link":
+        with contextlib.suppress(OSError):  # another disk, too many links: a copy does as well
             os.link(source.resolve() if source.is_symlink() else source, target)
             return
-    except OSError:
-        target.unlink(missing_ok=True)  # another disk, too many links: a copy does as well
     shutil.copyfile(source, target)
 
 
