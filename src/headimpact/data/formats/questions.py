@@ -151,6 +151,15 @@ def question_line(question: ClosedQuestion, *, image_id: str, split: str | None)
     return json.dumps(record, ensure_ascii=False)
 
 
+def count_questions(root: Path) -> int:
+    """Count the questions of a folder; 0 where it has no file of them.
+
+    Raises:
+        DataFormatError: If the file has faults.
+    """
+    return sum(map(len, read_questions(root).values())) if has_questions(root) else 0
+
+
 def check_questions(dataset: KeyObjectDataset) -> int:
     """Refuse questions about pictures that a whole data set does not list.
 
@@ -163,9 +172,7 @@ def check_questions(dataset: KeyObjectDataset) -> int:
     Raises:
         DataFormatError: If a question points nowhere, or the file has other faults.
     """
-    if not has_questions(dataset.root):
-        return 0
-    questions = read_questions(dataset.root)
+    questions = read_questions(dataset.root) if has_questions(dataset.root) else {}
     known = {*dataset.image_ids, *(skip.image_id for skip in dataset.skips)}
     faults = [
         f"{LINES_FILE if (dataset.root / LINES_FILE).is_file() else QUESTIONS_FILE}: question {one.question_id}: "
