@@ -231,6 +231,10 @@ def test_load_dataset_opens_it(tmp_path, folder, kind):
         assert row["split"] == one.split
         assert row["of"] == (one.split or "unsplit") or kind == "as it is"
         assert [block["category"] for block in row["key_objects"]] == [k.category for k in one.key_objects]
+        assert row["categories"] == (None if one.categories is None else list(one.categories))
+        if kind != "as it is":
+            ids = [question["question_id"] for question in row["questions"]]
+            assert ids == (["1-a", "1-b"] if one.image_id == "id 1" else [])
         for block, key_object in zip(row["key_objects"], one.key_objects, strict=True):
             assert (np.asarray(block["mask"]) > 0).tolist() == one.upright_mask(key_object.mask).tolist()
 

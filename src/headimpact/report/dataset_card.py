@@ -45,7 +45,7 @@ FIELDS = (
 
 COCO_FIELDS = (
     ("captions", "descriptions, those that name the key objects first; cleaned"),
-    ("captions_original", "the same as they were given"),
+    ("captions_original", "captions as they were given"),
     ("categories", "categories of everything annotated"),
 )
 """What is said of these, or beside the others, where the set was built from COCO's lists."""
