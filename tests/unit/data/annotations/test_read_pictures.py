@@ -113,6 +113,15 @@ def test_labelme_names_a_picture_from_where_its_file_lies(tmp_path, name):
     assert [len(entry.objects) for entry in content.entries if entry.image_id == "1.png"] == [1]
 
 
+def test_labelme_files_may_lie_beside_the_pictures(tmp_path):
+    images = pictures(tmp_path)
+    with pytest.raises(DataFormatError, match=r"Cannot tell the format of .*: it holds \.png; expected mask PNGs"):
+        read_pictures(images, masks=images)
+    shutil.copy(labelme(tmp_path) / "1.json", images)
+    content = read_pictures(images, masks=images)
+    assert [len(entry.objects) for entry in content.entries if entry.image_id == "1.png"] == [1]
+
+
 def test_several_masks_of_a_picture_are_all_key_objects(tmp_path):
     images = pictures(tmp_path)
     png(tmp_path / "masks" / "dog" / "1.png")
