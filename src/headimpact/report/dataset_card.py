@@ -56,16 +56,22 @@ MADE_FIELDS = {
 }
 """Fields of lines where models made something, by what they made."""
 
-LIMITS = (
+RULE_LIMITS = (
     "Only what the annotations have a category for can be key; captions may be about something else.",
     "Captions are read with lists of English words, not with a parser; in another language a category's plain name is "
     "found, and little else.",
     "Where captions speak of one object and several are annotated, the largest is taken if it is twice the next; a "
     "caption may mean a smaller one.",
-    "Masks are as exact as their source; polygons in COCO are coarse at thin parts and holes are filled.",
     "Pictures without a clear key object are left out, so crowded scenes and tiny objects are rare.",
 )
+"""Where the rule chose the key objects."""
+
+MASKS_LIMIT = "Masks are as exact as their source; polygons in COCO are coarse at thin parts and holes are filled."
 QUESTIONS_LIMIT = "Questions have the answer that the annotations give; what annotators missed is wrong here too."
+MADE_LIMITS = {
+    "masks": "Masks that models made may be of another object than the word says.",
+    "captions": "Descriptions that a model wrote may speak of what is not there.",
+}
 
 
 def write_card(folder: Path) -> DatasetStatistics:
@@ -116,7 +122,7 @@ def render_card(found: DatasetStatistics) -> str:
         + ("; whoever passes it on names its source: `attribution.csv`." if found.has_attribution else "."),
         _table(("licence", "pictures"), found.licences.items()),
         "## Known limits",
-        "\n".join(f"- {limit}" for limit in (*LIMITS, *([QUESTIONS_LIMIT] if found.questions else []))),
+        "\n".join(f"- {limit}" for limit in _limits(found)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -170,6 +176,13 @@ def _summary(found: DatasetStatistics) -> str:
         f"{found.captions:,} descriptions{questions}{by_us}. Made to score which attention heads of a vision-language "
         "model look at key objects."
     )
+
+
+def _limits(found: DatasetStatistics) -> list[str]:
+    """List the limits of what is in a set."""
+    by_rule = found.info.get("key_objects", "rule") == "rule"
+    made = [MADE_LIMITS[what] for what, count in found.made.items() if count]
+    return [*(RULE_LIMITS if by_rule else ()), MASKS_LIMIT, *([QUESTIONS_LIMIT] if found.questions else []), *made]
 
 
 def _fields(found: DatasetStatistics) -> Mapping[str, str]:

@@ -71,6 +71,9 @@ def test_a_card_speaks_only_of_what_is_there():
     assert "names its source: `attribution.csv`" in full
     assert "5 closed questions made from the annotations" in full
     assert "- masks made by models: 2 pictures" in full
+    assert ("models made may be" in full, "a model wrote may" in full) == (True, False)
+    assert "clear key object are left out" in full
+    assert "clear key object are left out" not in render_card(statistics(info={"key_objects": "all"}))
     assert ("| `mask_origin` |" in full, "| `caption_origin` |" in full) == (True, False)
 
 
