@@ -9,8 +9,9 @@ in a process of its own, `--pairs` times:
                 what the build does with the same masks, and nothing else; then `annToMask` of every other object too,
                 as a script does that counts pixels
 
-Prints time (`seconds` beside `annToRLE`, `all_pixels_seconds` beside `annToMask` of all) and peak memory (resident
-sizes of all processes of a run added up, ten times a second) and their ratios, and writes JSON.
+Prints time (`seconds` beside `annToRLE`, `all_pixels_seconds` beside `annToMask` of all), by the clock and, of all
+processors together, `cpu_...`, peak memory (resident sizes of all processes of a run added up, ten times a second) and
+their ratios, and writes JSON. Pairs that the file holds already are kept with `--append`.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import contextlib
 import itertools
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -31,6 +33,7 @@ from typing import Any
 from coco_like import write_coco_like, write_pictures
 
 RESULTS = Path(__file__).parent / "results" / "dataset.json"
+QUANTITIES = ("seconds", "all_pixels_seconds", "cpu_seconds", "all_pixels_cpu_seconds", "peak_bytes")
 
 
 def main() -> None:
@@ -40,6 +43,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--append", action="store_true", help="keep the pairs that the file holds")
     parser.add_argument("--baseline", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.baseline:
@@ -49,7 +53,7 @@ def main() -> None:
     if not captions.is_file():
         write_coco_like(args.work, share=args.share)
         write_pictures(args.work / "images", instances)
-    rows = []
+    rows = json.loads(args.out.read_text(encoding="utf-8"))["rows"] if args.append else []
     for number in range(args.pairs):
         rows.append({"build": build(args), "pycocotools": baseline(args)})
         print(number, json.dumps(rows[-1]), flush=True)
@@ -70,8 +74,8 @@ def build(args: argparse.Namespace) -> dict[str, Any]:
     ]  # fmt: skip
     found = measure(command)
     answer = {name: found["answer"][name] for name in ("pictures", "decided", "captions", "questions")}
-    seconds = {"seconds": found["seconds"], "all_pixels_seconds": found["seconds"]}
-    return {**seconds, "peak_bytes": found["peak_bytes"], **answer}
+    taken = {name: found[name.replace("all_pixels_", "")] for name in QUANTITIES}
+    return {**taken, **answer}
 
 
 def baseline(args: argparse.Namespace) -> dict[str, Any]:
@@ -92,24 +96,32 @@ def load_and_decode(work: Path) -> dict[str, Any]:
         for one in candidate["instance_ids"]
     }
     warnings.simplefilter("ignore")  # pycocotools under numpy 2
-    clock = [time.perf_counter()]
+    clock, cpu = [time.perf_counter()], [time.process_time()]
+
+    def tick() -> None:
+        clock.append(time.perf_counter())
+        cpu.append(time.process_time())
+
     with contextlib.redirect_stdout(sys.stderr):
         coco, captions = COCO(str(work / "instances.json")), COCO(str(work / "captions.json"))
-    clock.append(time.perf_counter())
+    tick()
     others = [annotation for annotation in coco.anns.values() if annotation["id"] not in keys]
     for one in others:
         coco.annToRLE(one)
-    clock.append(time.perf_counter())
+    tick()
     for one in keys:
         coco.annToMask(coco.anns[one])
-    clock.append(time.perf_counter())
+    tick()
     for one in others:
         coco.annToMask(one)
-    clock.append(time.perf_counter())
+    tick()
     load, others_rle, keys_pixels, others_pixels = (later - earlier for earlier, later in itertools.pairwise(clock))
+    cpu_load, cpu_rle, cpu_keys, cpu_pixels = (later - earlier for earlier, later in itertools.pairwise(cpu))
     return {
         "seconds": load + others_rle + keys_pixels,
         "all_pixels_seconds": load + keys_pixels + others_pixels,
+        "cpu_seconds": cpu_load + cpu_rle + cpu_keys,
+        "all_pixels_cpu_seconds": cpu_load + cpu_keys + cpu_pixels,
         "load_seconds": load,
         "others_to_runs_seconds": others_rle,
         "keys_to_pixels_seconds": keys_pixels,
@@ -121,19 +133,25 @@ def load_and_decode(work: Path) -> dict[str, Any]:
 
 
 def measure(command: list[str]) -> dict[str, Any]:
-    """Run a command and give its time, its peak memory and its answer."""
-    started = time.perf_counter()
+    """Run a command and give its time by the clock and of all its processes, its peak memory and its answer."""
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     peak = 0
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=said, stderr=errors)
         while process.poll() is None:
             peak = max(peak, sum(map(resident_bytes, tree(process.pid))))
             time.sleep(0.1)
-        seconds = time.perf_counter() - started
+        seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
         errors.seek(0)
         assert process.returncode == 0, errors.read()[-2000:]
         said.seek(0)
-        return {"seconds": seconds, "peak_bytes": peak, "answer": json.loads(said.read())}
+        cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return {
+            "seconds": seconds,
+            "cpu_seconds": cpu_seconds,
+            "peak_bytes": peak,
+            "answer": json.loads(said.read()),
+        }
 
 
 def tree(pid: int) -> list[int]:
@@ -155,8 +173,7 @@ def resident_bytes(pid: int) -> int:
 
 def summarise(rows: list[dict[str, Any]], args: argparse.Namespace, files: list[Path]) -> dict[str, Any]:
     """Put medians and ratios beside what was run."""
-    quantities = ("seconds", "all_pixels_seconds", "peak_bytes")
-    ratios = {name: [row["build"][name] / row["pycocotools"][name] for row in rows] for name in quantities}
+    ratios = {name: [row["build"][name] / row["pycocotools"][name] for row in rows] for name in QUANTITIES}
     return {
         "what": "dataset build coco beside pycocotools' load, index and decoding of the same masks; ratios are build / "
         "pycocotools, of the two runs of a pair",
@@ -164,13 +181,13 @@ def summarise(rows: list[dict[str, Any]], args: argparse.Namespace, files: list[
         "share": args.share,
         "file_bytes": {path.name: path.stat().st_size for path in files},
         "workers": args.workers,
-        "pairs": args.pairs,
+        "pairs": len(rows),
         "ratio": {
             name: {"median": statistics.median(found), "low": min(found), "high": max(found)}
             for name, found in ratios.items()
         },
         "median": {
-            side: {name: statistics.median(row[side][name] for row in rows) for name in quantities}
+            side: {name: statistics.median(row[side][name] for row in rows) for name in QUANTITIES}
             for side in ("build", "pycocotools")
         },
         "rows": rows,

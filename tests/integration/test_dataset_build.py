@@ -218,6 +218,7 @@ def test_a_killed_build_ends_with_the_same_bytes(tmp_path):
         assert not (out / "metadata.jsonl").exists(), "an unfinished folder is no data set"
     kept = {path: path.stat().st_mtime_ns for path in (out / "parts").glob("part-*")}
     assert len(kept) >= 3
+    assert "did not finish. Pass --resume to go on with it" in run(*build_words(source, "--out", out)).errors[0]
     answer = done(*build_words(source, "--resume", "--out", out))
     assert "built 1600 of 1600" in answer.out
     assert content(out) == content(tmp_path / "whole")

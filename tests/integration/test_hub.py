@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headimpact.data.closed_questions import ClosedQuestion
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats import read_dataset
 from headimpact.data.formats.hub_card import FOLDER_FILES, write_card
 from headimpact.data.formats.jsonl_writer import write_jsonl_dataset
+from headimpact.data.formats.questions import read_questions
 from headimpact.data.masks import RleMask
 from headimpact.data.origins import CaptionOrigin, MaskOrigin
 from headimpact.data.sample import KeyObject, Sample
@@ -26,6 +28,14 @@ datasets = pytest.importorskip("datasets", reason="needs the extra hub")
 
 MASK = MaskOrigin(models=("dino@1a", "sam"), phrase="dog", box=(1.0, 1.0, 3.0, 3.0), box_confidence=0.5)
 CAPTION = CaptionOrigin(model="vlm@2b", prompt="Describe.\n", is_complete=True)
+
+
+QUESTIONS = (
+    ClosedQuestion(question_id="1-a", question="Is there a dog?", answers=("yes", "no", "yes"), choices=("yes", "no")),
+    ClosedQuestion(
+        question_id="1-b", question="Wo?", answers=("l\u00e4nks",), kind="side", categories=("dog", "bench")
+    ),
+)
 
 
 def drawn(size_hw: tuple[int, int], seed: int) -> RleMask:
@@ -65,6 +75,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "licence": "CC0",
         "caption_origin": CAPTION,
         "captions_original": (" DOG 1, \x07", "b"),
+        "categories": ("bench", "dog"),
+        "questions": QUESTIONS,
     }
     samples[0] = dataclasses.replace(samples[0], **optional)
     dataset = KeyObjectDataset(samples=tuple(samples), root=root / "from", info={"prompt": "Say:"})
@@ -75,12 +87,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "set"
 
 
-SAME = ("captions", "captions_original", "split", "prompt", "licence", "orientation", "size_hw", "caption_origin")
+APART = {"image_path", "key_objects", "questions"}
+"""Fields of a sample that are compared in another way."""
+
+SAME = [field.name for field in dataclasses.fields(Sample) if field.name not in APART]
 
 
 def same(one: KeyObjectDataset, other: KeyObjectDataset) -> None:
     """Compare everything but where files lie."""
     assert one.image_ids == other.image_ids
+    assert asked(one.root) == asked(other.root)
     assert one.info == other.info
     for first, second in zip(one, other, strict=True):
         for name in SAME:
@@ -104,8 +120,14 @@ def test_the_way_there_and_back_loses_nothing(tmp_path, folder, kind):
         assert (tmp_path / "back" / name).read_text() == (folder / name).read_text()
     assert "license: cc0-1.0" in (tmp_path / "hub/README.md").read_text()
     assert "# Dogs and a cup" in (tmp_path / "hub/README.md").read_text()
+    assert asked(folder) == {"id 1": QUESTIONS}
     same(read_dataset(tmp_path / "back"), read_dataset(folder))
     assert shares(tmp_path / "back") == shares(folder)
+
+
+def asked(folder: Path) -> dict[str, tuple[ClosedQuestion, ...]]:
+    """Questions of a folder, if it has any."""
+    return read_questions(folder) if (folder / "questions.jsonl").is_file() else {}
 
 
 def shares(folder: Path) -> dict[str, float]:
@@ -138,6 +160,30 @@ def test_what_was_built_from_coco_goes_there_and_back(tmp_path, kind):
     assert shares(tmp_path / "back") == shares(tmp_path / "set")
     for name in ("README.md", "attribution.csv", "decisions.jsonl", "questions.jsonl", "info.json", "areas.svg"):
         assert (tmp_path / "back" / name).read_bytes() == (tmp_path / "set" / name).read_bytes(), name
+
+
+def test_questions_in_vqas_files_go_along(tmp_path):
+    data = coco_folder(tmp_path / "coco")
+    questions = [{"question_id": n, "image_id": n, "question": f"How many, {n}?"} for n in (1, 3)]
+    answers = [
+        {"question_id": n, "question_type": "how many", "answers": [{"answer": "1"}, {"answer": "2"}]} for n in (1, 3)
+    ]
+    (data / "questions.json").write_text(json.dumps({"questions": questions}))
+    (data / "answers.json").write_text(json.dumps({"annotations": answers}))
+    done("dataset", "export", data, "--out", tmp_path / "hub")
+    done("dataset", "build", "hub", tmp_path / "hub", "--out", tmp_path / "back")
+    assert list(asked(tmp_path / "back")) == ["1", "3"]
+    assert asked(tmp_path / "back") == read_questions(data)
+
+
+def test_questions_that_are_none_stop_the_export(tmp_path):
+    data = coco_folder(tmp_path / "coco")
+    line = {"question_id": "q", "image_id": 99, "question": "Is it?", "answer": "yes"}
+    (data / "questions.jsonl").write_text(json.dumps(line))
+    answer = run("dataset", "export", data, "--out", tmp_path / "hub")
+    assert answer.code == 2
+    assert "image_id '99' is no picture of this folder" in answer.err
+    assert not (tmp_path / "hub").exists()
 
 
 def test_a_folder_of_ours_that_was_put_on_the_hub_as_it_is(tmp_path):
@@ -185,6 +231,10 @@ def test_load_dataset_opens_it(tmp_path, folder, kind):
         assert row["split"] == one.split
         assert row["of"] == (one.split or "unsplit") or kind == "as it is"
         assert [block["category"] for block in row["key_objects"]] == [k.category for k in one.key_objects]
+        assert row["categories"] == (None if one.categories is None else list(one.categories))
+        if kind != "as it is":
+            ids = [question["question_id"] for question in row["questions"]]
+            assert ids == (["1-a", "1-b"] if one.image_id == "id 1" else [])
         for block, key_object in zip(row["key_objects"], one.key_objects, strict=True):
             assert (np.asarray(block["mask"]) > 0).tolist() == one.upright_mask(key_object.mask).tolist()
 
@@ -198,7 +248,7 @@ def test_what_dataset_build_writes_is_opened_too(tmp_path):
     done("dataset", "build", "pictures", *words, "--out", tmp_path / "set")
     rows = rows_of(tmp_path / "set", tmp_path / "cache")
     assert {name: row["captions"] for name, row in rows.items()} == {f"{n}.png": [f"Dog {n}."] for n in (1, 2, 3)}
-    assert np.asarray(rows["1.png"]["mask"]).sum() == 4 * 255
+    assert np.asarray(rows["1.png"]["mask"]).sum() == 4
 
 
 def test_what_dataset_build_coco_writes_is_opened_too(tmp_path):

@@ -72,7 +72,7 @@ def test_masks_of_the_captions_phrases(tmp_path, images, models):
             assert one.category == one.origin.phrase
             assert one.origin.phrase in " ".join(sample.captions).lower()
             assert one.origin.box_confidence >= 0.02
-    assert "Masks made by models: 2 pictures." in (out / "README.md").read_text()
+    assert "- masks made by models: 2 pictures" in (out / "README.md").read_text()
 
 
 def test_a_turned_picture_is_seen_upright_and_its_mask_stored_as_it_is(tmp_path, images, models):
@@ -157,7 +157,7 @@ def test_described_by_a_model(tmp_path, images, models, tiny_llava):
     lines = [json.loads(line) for line in (out / "made_captions.jsonl").read_text().splitlines()]
     texts = {line["image_id"]: line["caption"] for line in lines}
     assert all(sample.captions == (texts[sample.image_id],) for sample in dataset if sample.caption_origin)
-    assert "Captions made by models: 2 pictures." in (out / "README.md").read_text()
+    assert "- captions made by models: 2 pictures" in (out / "README.md").read_text()
 
 
 def test_captions_and_masks_in_one_go(tmp_path, images, models, tiny_llava):

@@ -42,12 +42,32 @@ def test_from_pictures_to_scores(tmp_path, tiny_llava):
         {"image_id": "5.png", "reason": "no_annotation"},
     ]
     assert {path.name for path in out.iterdir()} == {
-        "metadata.jsonl", "images", "masks", "left_out.csv", "README.md", "config.yaml", "provenance.json",
+        "metadata.jsonl", "images", "masks", "left_out.csv", "README.md", "config.yaml", "provenance.json", "info.json",
+        "categories.svg", "areas.svg",
     }  # fmt: skip
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "10 pictures of 12 that were looked at" in card
+    assert [word for word in ("attribution.csv", "questions", "made by models") if word in card] == []
     assert (out / "images" / "1.png").samefile(tmp_path / "images" / "1.png")
     fast = ("--draws", 50, "--bootstrap", 20, "--donors", 2, "--examples", 0, "--split", "all")
     scored = done("score", "--model", tiny_llava, "--data", out, *fast, "--out", tmp_path / "scores", "--json").json
     assert scored["counts"]["used"] == 10
+
+
+def test_a_picture_that_is_dropped_is_gone_from_everything(tmp_path):
+    out, marked = tmp_path / "set", tmp_path / "bad.txt"
+    done(*folder(tmp_path), "--out", out)
+    marked.write_text("3.png\n")
+    assert "dropped 1 pictures" in done("dataset", "drop", out, "--list", marked).out
+    assert "dropped before: 1" in done("dataset", "drop", out, "--list", marked).out
+    assert len(read_dataset(out)) == 9
+    assert not list(out.rglob("3.png"))
+    assert (tmp_path / "images/3.png").is_file(), "the picture that it was made from"
+    found = done("dataset", "stats", out, "--json").json
+    assert found["reasons"] == {"kept": 9, "no_caption": 1, "no_annotation": 1, "dropped": 1}
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "9 pictures of 12 that were looked at" in card
+    assert "| was marked as bad by a person | 1 |" in card
 
 
 def test_the_same_pictures_and_seed_give_the_same_bytes(tmp_path):

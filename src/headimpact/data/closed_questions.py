@@ -22,6 +22,7 @@ class ClosedQuestion:
         answers: What people answered, at least one.
         choices: All answers that the question allows; empty where they are not listed.
         kind: What kind of question it is, where the data set says so.
+        categories: Categories that it is about, where the data set says so.
     """
 
     question_id: str
@@ -29,6 +30,7 @@ class ClosedQuestion:
     answers: tuple[str, ...]
     choices: tuple[str, ...] = ()
     kind: str | None = None
+    categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that there is something to ask and to answer.

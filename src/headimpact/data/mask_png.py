@@ -1,4 +1,4 @@
-"""Write masks as PNG files: 8-bit grey, 255 on the object, 0 elsewhere."""
+"""Write masks as PNG files: grey of one bit, white on the object, black elsewhere."""
 
 import struct
 import zlib
@@ -21,8 +21,8 @@ def write_mask_file(mask: ObjectMask, path: Path) -> None:
 def encode_mask(mask: ObjectMask, *, orientation: int = 1) -> bytes:
     """Encode a mask as a PNG file, the same bytes for the same mask and zlib.
 
-    Rows are not filtered and only runs are looked for, since a mask is hardly anything else: Pillow, which tries every
-    filter, takes twice as long for files of half as much again.
+    One bit a pixel, since there is nothing more to say: with eight, zlib has eight times as much to read, and the file
+    is no smaller. Rows are not filtered and only runs are looked for, since a mask is hardly anything else.
 
     Args:
         mask: Which pixels belong to the object; at least one row and column.
@@ -35,10 +35,10 @@ def encode_mask(mask: ObjectMask, *, orientation: int = 1) -> bytes:
     third edition, 11.3.3.6 (`eXIf`).
     """
     height, width = mask.shape
-    rows = np.zeros((height, 1 + width), dtype=np.uint8)  # every row begins with its filter type
-    np.negative(mask.view(np.uint8), out=rows[:, 1:])
+    rows = np.zeros((height, 1 + -(-width // 8)), dtype=np.uint8)  # every row begins with its filter type
+    rows[:, 1:] = np.packbits(mask, axis=1)
     packer = zlib.compressobj(level=1, strategy=zlib.Z_RLE)
-    header = struct.pack(">IIBBBBB", width, height, 8, _GREY, _DEFLATE, _ADAPTIVE, _PLAIN)
+    header = struct.pack(">IIBBBBB", width, height, 1, _GREY, _DEFLATE, _ADAPTIVE, _PLAIN)
     turned = b"" if orientation == 1 else _chunk(b"eXIf", _exif(orientation))
     pixels = packer.compress(rows.data) + packer.flush()
     return _SIGNATURE + _chunk(b"IHDR", header) + turned + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")

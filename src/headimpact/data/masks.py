@@ -1,5 +1,6 @@
 """Masks that are decoded on demand, from run lengths or PNG files, and what is measured on a mask."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ class RleMask:
         """
         height, width = self.size_hw
         mask = np.zeros(self.size_hw, dtype=np.bool_)
-        runs = _expand(self.counts.decode("ascii"))
+        runs = _expand(self.counts)
         if len(runs) < 2:
             return mask
         end = height * width - (int(runs[-1]) if len(runs) % 2 else 0)
@@ -243,29 +244,24 @@ def expand_counts(text: str) -> list[int]:
 
     Source: cocodataset/cocoapi, `rleFrString`.
     """
-    runs: list[int] = _expand(text).tolist()
+    wrong = next((character for character in text if not "0" <= character < "p"), None)
+    if wrong is not None:
+        raise DataFormatError(f"Broken run lengths: {wrong!r} in compressed counts {shorten(text)}.")
+    if text and ord(text[-1]) - 48 & 0x20:
+        raise DataFormatError(f"Broken run lengths: compressed counts {shorten(text)} end in the middle of a number.")
+    if re.search("[P-o]{12}", text):
+        raise DataFormatError(f"Broken run lengths: a number in compressed counts {shorten(text)} is too long.")
+    runs: list[int] = _expand(text.encode("ascii")).tolist()
     return runs
 
 
-def _expand(text: str) -> np.ndarray:
-    """Read compressed run lengths into whole numbers.
-
-    Raises:
-        DataFormatError: If the text is not made of such numbers.
-    """
-    codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4").astype(np.int64) - 48
-    wrong = (codes < 0) | (codes >= 64)
-    if wrong.any():
-        character = text[int(np.argmax(wrong))]
-        raise DataFormatError(f"Broken run lengths: {character!r} in compressed counts {shorten(text)}.")
-    goes_on = codes & 0x20 != 0
-    if goes_on[-1:].any():
-        raise DataFormatError(f"Broken run lengths: compressed counts {shorten(text)} end in the middle of a number.")
-    ends = np.flatnonzero(~goes_on)
-    starts = np.concatenate([[0], ends[:-1] + 1])[: len(ends)]
+def _expand(counts: bytes) -> np.ndarray:
+    """Read sound compressed run lengths into whole numbers."""
+    codes = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(codes < 0x20)  # elsewhere the number goes on
+    starts = np.zeros_like(ends)
+    starts[1:] = ends[:-1] + 1
     places = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
-    if len(codes) and places.max() > 11:
-        raise DataFormatError(f"Broken run lengths: a number in compressed counts {shorten(text)} is too long.")
     runs: np.ndarray = np.add.reduceat((codes & 0x1F) << 5 * places, starts) if len(codes) else codes
     runs -= (codes[ends] & 0x10 != 0).astype(np.int64) << 5 * (places[ends] + 1)
     for first in (1, 2):

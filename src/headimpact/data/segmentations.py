@@ -99,9 +99,11 @@ def _refuse_broken_polygon(part: object, size_hw: SizeHW) -> None:
     """
     if not isinstance(part, list) or len(part) % 2 or not set(map(type, part)) <= {int, float}:
         raise DataFormatError(f"Broken polygon: {shorten(part)}; expected numbers x, y, x, y, ...")
+    if not part or _lie_near(part, min(size_hw)):
+        return
     height, width = size_hw
     xs, ys = part[0::2], part[1::2]
-    if not part or (_lie_near(xs, width) and _lie_near(ys, height)):
+    if _lie_near(xs, width) and _lie_near(ys, height):
         return
     x, y = next((x, y) for x, y in zip(xs, ys, strict=True) if not (_lie_near([x], width) and _lie_near([y], height)))
     raise DataFormatError(

@@ -12,7 +12,7 @@ from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats import read_dataset
-from headimpact.data.formats.questions import check_questions
+from headimpact.data.formats.questions import check_questions, count_questions
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.configs import BuildScenesConfig, DataOptions, ValidateConfig
 
@@ -149,15 +149,21 @@ def validate_command(config: ValidateConfig) -> int:
     Raises:
         DataFormatError: If the folder is of no known format.
     """
+    faults: list[str] = []
+    dataset, questions = None, 0
     try:
         dataset = read_checked(config.data, images=config.images)
-        questions = check_questions(dataset)
     except DataFormatError as error:
         if not error.faults:
             raise
-        lines = list(error.faults)
-        count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
-        print_answer([*lines, f"{count} in {config.data}"], {"faults": lines}, as_json=config.json)
+        faults += error.faults
+    try:
+        questions = check_questions(dataset) if dataset is not None else count_questions(config.data)
+    except DataFormatError as error:
+        faults += error.faults
+    if dataset is None or faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        print_answer([*faults, f"{count} in {config.data}"], {"faults": faults}, as_json=config.json)
         return FAULTS_FOUND
     skipped = dict(dataset.skipped)
     splits = split_sizes(dataset)

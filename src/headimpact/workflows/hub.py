@@ -13,6 +13,7 @@ from headimpact.data.formats.hub_columns import require_datasets
 from headimpact.data.formats.hub_reader import copy_rows, find_columns, open_hub_dataset
 from headimpact.data.formats.hub_writer import HUB_FORMATS, by_split
 from headimpact.data.formats.jsonl import METADATA_FILE
+from headimpact.data.formats.questions import add_questions, check_questions
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.dataset import read_checked, split_sizes
 from headimpact.workflows.picture_configs import BuildHubConfig, ExportConfig
@@ -31,6 +32,7 @@ def export_command(config: ExportConfig) -> None:
         print_answer([f"finished already: {config.out}"], {"out": str(config.out)}, as_json=config.json)
         return
     dataset = read_checked(config.data, images=config.images, skip_bad=config.skip_bad)
+    dataset = add_questions(dataset) if check_questions(dataset) else dataset
     refuse_nothing(dataset, config.data)
     splits = {split: len(samples) for split, samples in by_split(dataset).items()}
     if not config.dry_run:
@@ -70,6 +72,7 @@ def build_hub_command(config: BuildHubConfig) -> None:
         for _ in tqdm(copy_rows(splits, folder, columns=columns, root=root), desc="copy", unit="picture", leave=False):
             pass
         dataset = read_dataset(folder)
+        check_questions(dataset)
         write_config(config, folder / "config.yaml")
         facts = {"source": config.source, "revision": config.revision, "data_fingerprint": dataset.fingerprint}
         write_provenance(folder, command="dataset build hub", **facts)

@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from headimpact import __version__
 from headimpact.annotation.checks import check_share
 from headimpact.core.artifacts import atomic_file
 from headimpact.core.errors import DataFormatError, OptionError
@@ -53,7 +54,7 @@ def build_pictures_command(config: BuildPicturesConfig) -> None:
         if made.content is not content:
             dataset, decisions = check_pictures(made.content, config, decided=made.decisions)
             refuse_nothing(dataset, config)
-        dataset = with_splits(dataset, seed=config.seed)
+        dataset = dataclasses.replace(with_splits(dataset, seed=config.seed), info=_info(dataset, config))
         write_decisions(config.out / DECISIONS_FILE, decisions)
         publish(config.out, dataset, command="dataset build pictures")
     print_built(dataset, made.counts, config)
@@ -189,6 +190,16 @@ def check_pictures(
     found = {**(decided or {}), **(rule.decisions if rule else {})}
     decisions = {entry.image_id: found[entry.image_id] for entry in content.entries if entry.image_id in found}
     return with_reasons(dataset, decisions), decisions
+
+
+def _info(dataset: KeyObjectDataset, config: BuildPicturesConfig) -> dict[str, Any]:
+    """Give what the data set says of itself."""
+    return {
+        **dataset.info,
+        "made_by": f"headimpact {__version__}, dataset build pictures",
+        "key_objects": config.key_objects,
+        "seed": config.seed,
+    }
 
 
 def refuse_nothing(dataset: KeyObjectDataset, config: BuildPicturesConfig) -> None:

@@ -8,18 +8,22 @@ from pathlib import Path
 from headimpact.core.artifacts import atomic_file
 from headimpact.core.errors import RunFailedError
 from headimpact.data.build.stratified_splits import PictureKind, assign_stratified_splits
+from headimpact.data.build.tables import LEFT_OUT_FILE
 from headimpact.data.dataset import KeyObjectDataset, Skip
-from headimpact.data.formats.hub_card import CARD_FILE, FOLDER_FILES, write_card
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
 from headimpact.data.formats.jsonl_writer import write_jsonl_dataset
 from headimpact.data.masks import mask_area
 from headimpact.data.sample import Sample
-from headimpact.workflows.dataset import split_sizes
+from headimpact.report.dataset_card import AREAS_FILE, CARD_FILE, CATEGORIES_FILE, write_card
 from headimpact.workflows.run_folder import write_provenance
 
-LEFT_OUT_FILE = "left_out.csv"
 STAGING = ".dataset.tmp"
 """Where the data set is written before it becomes visible; its name is that of a leftover, should a kill strike."""
+
+_PARTS = (
+    "images", "masks", INFO_FILE, LEFT_OUT_FILE, CATEGORIES_FILE, AREAS_FILE, CARD_FILE, METADATA_FILE,
+)  # fmt: skip
+"""What is moved into the run folder, in this order."""
 
 
 def with_splits(dataset: KeyObjectDataset, *, seed: int) -> KeyObjectDataset:
@@ -51,11 +55,11 @@ def publish(out: Path, dataset: KeyObjectDataset, *, command: str) -> None:
     """
     staged = out / STAGING
     write_jsonl_dataset(dataset, staged, overwrite=True)
-    write_card(staged, data_files=FOLDER_FILES, lines=_card_lines(dataset))
-    write_left_out(out / LEFT_OUT_FILE, dataset.skips)
+    write_left_out(staged / LEFT_OUT_FILE, dataset.skips)
+    write_card(staged)
     write_provenance(out, command=command, data_fingerprint=dataset.fingerprint)
     try:
-        for name in ("images", "masks", INFO_FILE, CARD_FILE, METADATA_FILE):
+        for name in _PARTS:
             target = out / name
             if target.is_dir():
                 shutil.rmtree(target)  # of a run that was killed right here
@@ -74,16 +78,3 @@ def write_left_out(path: Path, skips: tuple[Skip, ...]) -> None:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("image_id", "reason"))
         rows.writerows((skip.image_id, skip.reason) for skip in skips)
-
-
-def _card_lines(dataset: KeyObjectDataset) -> list[str]:
-    """Say in a few lines what the data set is."""
-    made = [sample for sample in dataset if any(one.origin for one in sample.key_objects)]
-    described = [sample for sample in dataset if sample.caption_origin]
-    splits = ", ".join(f"{count} {name}" for name, count in split_sizes(dataset).items())
-    return [
-        "# Pictures with masks of their key objects",
-        f"{len(dataset)} pictures ({splits}), each with captions and the masks of what they are about.",
-        f"Masks made by models: {len(made)} pictures. Captions made by models: {len(described)} pictures. Each says "
-        "so in `mask_origin` and `caption_origin`, with model and prompt; all others were given by people.",
-    ]

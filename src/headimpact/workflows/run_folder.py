@@ -48,6 +48,11 @@ def find_run(config: Any, *, done_file: str) -> bool:
     if config.overwrite:
         refuse_foreign(out)
     elif not getattr(config, "resume", False) or out.is_file():
+        if hasattr(config, "resume") and (out / "config.yaml").is_file() and not (out / done_file).is_file():
+            raise OutputInUseError(
+                f"Output already exists: {out} holds a run that did not finish. Pass --resume to go on with it, "
+                "--overwrite to begin anew, or choose another --out."
+            )
         refuse_used(out, overwrite=False)
     elif holds_something(out):
         check_same_options(config, out)

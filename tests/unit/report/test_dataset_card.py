@@ -63,6 +63,20 @@ def test_texts_of_a_data_set_do_not_break_out():
     assert "\n# x" not in render_card(statistics(info={**INFO, "source": {"description": "a\n# x"}}))
 
 
+def test_a_card_speaks_only_of_what_is_there():
+    plain = render_card(statistics(questions={}, info={}, licences={"(unknown)": 2}))
+    assert [word for word in ("attribution.csv", "uestions", "annotations. Made", "_origin") if word in plain] == []
+    assert yaml.safe_load(plain.split("---\n")[1])["license"] == "unknown"
+    full = render_card(statistics(made={"masks": 2, "captions": 0}, has_attribution=True))
+    assert "names its source: `attribution.csv`" in full
+    assert "5 closed questions made from the annotations" in full
+    assert "- masks made by models: 2 pictures" in full
+    assert ("models made may be" in full, "a model wrote may" in full) == (True, False)
+    assert "clear key object are left out" in full
+    assert "clear key object are left out" not in render_card(statistics(info={"key_objects": "all"}))
+    assert ("| `mask_origin` |" in full, "| `caption_origin` |" in full) == (True, False)
+
+
 def test_a_card_of_a_folder_that_says_nothing_of_itself():
     text = render_card(DatasetStatistics(1, info={}))
     assert "How it was made" not in text

@@ -79,3 +79,15 @@ def test_validating_opens_every_picture_once(tmp_path, monkeypatch, capsys, brok
     assert sorted(opened) == ["1.png", "2.png", "3.png"]
     out = capsys.readouterr().out
     assert ("1 fault in" in out) is broken
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_faults_of_questions_are_listed_beside_those_of_pictures(tmp_path, capsys, broken):
+    root = coco_folder(tmp_path)
+    if broken:
+        (root / "images" / "2.png").write_text("no picture")
+    (root / "questions.jsonl").write_text('{"question_id": 1, "image_id": 1, "question": ""}\n')
+    assert validate_command(ValidateConfig(data=root)) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[-2].startswith("questions.jsonl: line 1: Empty question '1'")
+    assert out[-1].startswith("2 faults" if broken else "1 fault")

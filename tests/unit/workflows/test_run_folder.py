@@ -75,7 +75,7 @@ def test_a_run_is_not_gone_on_with_under_other_options(tmp_path, changes, messag
         pytest.param("file", {}, OutputInUseError, "Output already exists", id="a file"),
         pytest.param("file", {"resume": True}, OutputInUseError, "Output already exists", id="a file, resumed"),
         pytest.param("file", {"overwrite": True}, OutputInUseError, "not written by headimpact", id="file, overwrite"),
-        pytest.param("run", {}, OutputInUseError, "pass --overwrite", id="a run"),
+        pytest.param("run", {}, OutputInUseError, r"did not finish\. Pass --resume to go on", id="a run"),
         pytest.param("other", {"resume": True}, OutputInUseError, r"no config\.yaml of a run", id="others' files"),
         pytest.param("other", {"overwrite": True}, OutputInUseError, r"no config\.yaml", id="others', overwrite"),
         pytest.param("broken", {"resume": True}, DataFormatError, r"config\.yaml is broken", id="broken config"),

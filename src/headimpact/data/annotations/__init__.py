@@ -62,7 +62,7 @@ def read_pictures(
     pictures = dataclasses.replace(pictures, categories=words, image_ids=ids)
     objects: dict[str, list[ObjectEntry]] = {}
     if masks is not None:
-        name = detect_annotation_format(masks) if masks_format == "auto" else masks_format
+        name = detect_annotation_format(masks, images=images) if masks_format == "auto" else masks_format
         objects = ANNOTATION_FORMATS.load(name)(masks, pictures, faults)
     entries = [
         _entry(f"{images.name}/{name}", path, name, said.get(name), objects.get(name, []))
@@ -79,11 +79,12 @@ def read_pictures(
     )
 
 
-def detect_annotation_format(path: Path) -> str:
+def detect_annotation_format(path: Path, *, images: Path | None = None) -> str:
     """Say in which format masks are: a folder by what it holds, a file by its ending.
 
     Args:
         path: Folder or file.
+        images: Folder of the pictures; where it is the same one, the pictures in it are no masks.
 
     Returns:
         A name of `ANNOTATION_FORMATS`.
@@ -93,7 +94,8 @@ def detect_annotation_format(path: Path) -> str:
     """
     if path.is_dir():
         suffixes = {file.suffix.lower() for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")}
-        found = [name for name, own in (("labelme", {".json"}), ("png", PICTURE_SUFFIXES)) if suffixes & own]
+        masks = frozenset() if images is not None and path.resolve() == images.resolve() else PICTURE_SUFFIXES
+        found = [name for name, own in (("labelme", {".json"}), ("png", masks)) if suffixes & own]
         if len(found) == 1:
             return found[0]
         raise DataFormatError(

@@ -39,7 +39,7 @@ def read_labelme(path: Path, pictures: PictureIndex, faults: list[Fault]) -> dic
         if not content:
             continue
         try:
-            picture = pictures.find(content.get("imagePath"))
+            picture = pictures.find_from(file.parent, content.get("imagePath"))
             repeats.refuse(picture, name, repr(picture))
             size_hw = _claimed_size(content)
         except DataFormatError as error:

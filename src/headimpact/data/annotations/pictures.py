@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from headimpact.core.errors import DataFormatError
 from headimpact.data.entries import Fault
@@ -68,6 +68,28 @@ class PictureIndex:
         near = difflib.get_close_matches(wanted, self.paths, n=1) if len(self.paths) <= HINT_LIMIT else []
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise DataFormatError(f"No such picture: {name!r} is not in {self.root.name}/.{hint} Mend the name.")
+
+    def find_from(self, folder: Path, name: object) -> str:
+        """Give the picture that a relative path from another folder means, as `../photos/1.jpg`, else as `find` does.
+
+        No link is followed and no file is opened: the path either arrives at one of the pictures or is none.
+
+        Args:
+            folder: Folder of the file that names the picture.
+            name: Path as listed there.
+
+        Returns:
+            A name of `paths`.
+
+        Raises:
+            DataFormatError: As for `find`.
+        """
+        if isinstance(name, str) and not PureWindowsPath(name).anchor:
+            arrived = os.path.relpath(folder.resolve() / name.replace("\\", "/"), self.root.resolve())
+            below = PurePosixPath(arrived).as_posix()
+            if below in self.paths:
+                return below
+        return self.find(name)
 
     def find_stem(self, path: PurePosixPath) -> str | None:
         """Give the picture whose path without its ending is the same as that of `path`, or None.

@@ -74,6 +74,7 @@ class PictureLines:
     questions: tuple[str, ...]
 
 
+_LINE = json.JSONEncoder(ensure_ascii=False)
 _LINES = msgspec.json.Decoder(PictureLines)
 
 
@@ -106,7 +107,7 @@ def with_split(line: str, split: str) -> str:
 
 def _line(record: Record) -> str:
     """Write a record as a line of JSON."""
-    return json.dumps(dict(record), ensure_ascii=False)
+    return _LINE.encode(dict(record))
 
 
 def _row(source: Record) -> str:

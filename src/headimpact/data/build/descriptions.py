@@ -1,5 +1,6 @@
 """Put a picture's captions in order and in shape: what names the key objects comes first, originals are kept."""
 
+import functools
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ _CLOSING = "\"')]\u201d\u2019\u00bb"
 _OPENING = "\"'([\u201c\u2018\u00ab"
 _SIGN = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 _WORD = re.compile(r"[^\W_]+")
+_BLANKS = re.compile(r"\s+")
+_BLANK_BEFORE_STOP = re.compile(r" +([.,])(?!\d)")
+_TWO_STOPS = re.compile(rf"(?<!\.)\.\.(?=[{re.escape(_CLOSING)} ]*$)")
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ def order_descriptions(
     return tuple(sorted((one for one in described if one.text), key=lambda one: (-len(one.named), -len(one.subjects))))
 
 
+@functools.lru_cache(maxsize=64)  # reading a picture and ordering its descriptions both ask for its captions
 def clean_caption(text: str) -> str:
     """Give a caption the shape of a sentence.
 
@@ -79,10 +84,10 @@ def clean_caption(text: str) -> str:
         >>> clean_caption('a sign says "stop"')
         'A sign says "stop".'
     """
-    plain = re.sub(r"\s+", " ", clean_text(text)).strip()
+    plain = _BLANKS.sub(" ", clean_text(text)).strip()
     if not _WORD.search(plain):
         return ""
-    plain = re.sub(r" +([.,])(?!\d)", r"\1", plain)
+    plain = _BLANK_BEFORE_STOP.sub(r"\1", plain)
     if plain.isupper() and len(_WORD.findall(plain)) > 1:
         plain = _WORD.sub(lambda match: _small(match.group()), plain)
     return _end_sentence(_capitalise(plain))
@@ -116,7 +121,7 @@ def _end_sentence(text: str) -> str:
     """End a text with a full stop, in place of what cannot end it."""
     bare = text.rstrip(_CLOSING + " ")
     if bare.endswith(_ENDS):
-        return re.sub(rf"(?<!\.)\.\.(?=[{re.escape(_CLOSING)} ]*$)", ".", text)
+        return _TWO_STOPS.sub(".", text)
     if bare == text:
         text = text.rstrip(" ,;:-\u2013\u2014_")
     if text.endswith(_ENDS):

@@ -3,14 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from headimpact.core.artifacts import atomic_file
 from headimpact.core.errors import DataFormatError
-from headimpact.data.build.statistics import read_lines
-from headimpact.data.build.tables import ATTRIBUTION_FILE, DECISIONS_FILE, QUESTIONS_FILE
+from headimpact.data.build.statistics import read_left_out, read_lines
+from headimpact.data.build.tables import ATTRIBUTION_FILE, DECISIONS_FILE, LEFT_OUT_FILE, QUESTIONS_FILE
 from headimpact.data.folder_files import read_id, resolve_inside
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
 from headimpact.data.texts import clean_text
@@ -54,6 +54,7 @@ def find_marked(folder: Path, marked: Collection[str]) -> dict[str, Mapping[str,
         own: line for line in read_lines(folder / METADATA_FILE) if (own := _own_id(line)) is not None and own in wanted
     }
     gone = {_own_id(line) for line in read_lines(folder / DECISIONS_FILE) if line.get("reason") == DROPPED}
+    gone |= {own for own, reason in read_left_out(folder / LEFT_OUT_FILE) if reason == DROPPED}
     unknown = [one for one in marked if one not in found and one not in gone]
     if unknown:
         raise DataFormatError(
@@ -84,7 +85,8 @@ def drop_pictures(folder: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
 
     _rewrite(folder / DECISIONS_FILE, lambda text, line: _dropped(line) if _own_id(line) in found else text)
     _rewrite(folder / QUESTIONS_FILE, leave_out)
-    _rewrite_attribution(folder / ATTRIBUTION_FILE, found)
+    _rewrite_table(folder / ATTRIBUTION_FILE, without=found)
+    _rewrite_table(folder / LEFT_OUT_FILE, without=found, more=[(one, DROPPED) for one in found])
     _rewrite(folder / METADATA_FILE, leave_out)
     for path in files:
         path.unlink(missing_ok=True)
@@ -121,13 +123,13 @@ def _rewrite(path: Path, change: Callable[[str, Mapping[str, Any]], str]) -> Non
             file.write(change(json.dumps(line, ensure_ascii=False) + "\n", line))
 
 
-def _rewrite_attribution(path: Path, found: Collection[str]) -> None:
-    """Write `attribution.csv` again without some pictures."""
+def _rewrite_table(path: Path, *, without: Collection[str], more: Sequence[Sequence[str]] = ()) -> None:
+    """Write a table again without some pictures and with more rows; one that is missing stays so."""
     if not path.is_file():
         return
     with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file) if row and row[0] not in found]
+        rows = [row for row in csv.reader(file) if row and row[0] not in without]
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([*rows, *more])
     with atomic_file(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")

@@ -27,6 +27,7 @@ _SENTENCE_ENDS = frozenset(".!?;\u3002")
 _PUNCTUATION = frozenset(".,;:!?()/'-\u3002\uff0c\u2013")
 _DASH = re.compile(r"(?<!\w)-+|-+(?!\w)")
 _HAVING = frozenset({"have", "has", "had", "contain", "show", "include"})
+_NO = lists.NEGATORS - {"without"}
 _COLLECTIVES = frozenset({"couple", "family", "team", "group", "crowd", "pair", "herd", "flock"})
 
 
@@ -154,12 +155,12 @@ def breaks(words: Words, place: int) -> bool:
 
 def is_participle(words: Words, place: int) -> bool:
     """Tell whether the word at a place is a participle that ends a noun phrase, not an adjective before a noun."""
-    token, before, after = words.at(place), words.at(place - 1), words.at(place + 1)
-    leads_on = is_function_word(after) and after != "of"
+    token = words.at(place)
     if token in lists.PARTICIPLES or (token.endswith("ed") and len(token) > 4 and token not in lists.PLAIN_ED):
-        return leads_on and token not in lists.ADJECTIVES
+        return token not in lists.ADJECTIVES and _leads_on(words, place)
     if token.endswith("ing") and len(token) > 4 and token not in lists.PLAIN_ING:
-        return leads_on or not (_is_modifier(before) or before in _PUNCTUATION)
+        before = words.at(place - 1)
+        return _leads_on(words, place) or not (_is_modifier(before) or before in _PUNCTUATION)
     return False
 
 
@@ -195,6 +196,12 @@ def speaks_of_one(words: Words, start: int, end: int) -> bool:
     return words.at(start - 1) not in lists.MANY
 
 
+def _leads_on(words: Words, place: int) -> bool:
+    """Tell whether a function word other than "of" follows the word at a place."""
+    after = words.at(place + 1)
+    return after != "of" and is_function_word(after)
+
+
 def _next_state(state: str, words: Words, place: int) -> str:
     """Give the state behind a word: "start" before the first noun, "subject", "behind" it, or "fronted"."""
     token = words.at(place)
@@ -214,7 +221,7 @@ def _leave_start(words: Words, place: int) -> str:
     is_first = words.at(place - 1) in _SENTENCE_ENDS
     if is_first and (token in lists.PREPOSITIONS or is_participle(words, place)):
         return "start" if {token, words.at(place + 1)} == {"up", "close"} else "fronted"
-    if token in lists.OPENERS or token in _PUNCTUATION or token.isdigit() or token in lists.NEGATORS - {"without"}:
+    if token in lists.OPENERS or token in _PUNCTUATION or token.isdigit() or token in _NO:
         return "start"
     return "behind" if breaks(words, place) else "subject"
 

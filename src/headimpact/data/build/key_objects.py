@@ -214,6 +214,8 @@ def _hindrance(evidence: Evidence, rule: KeyObjectRule) -> str:
 
 def _united_share(picture: AnnotatedPicture, key_objects: Sequence[Evidence]) -> float:
     """Give the share of the picture that all key objects cover together."""
+    if len(key_objects) == 1:
+        return key_objects[0].area_share
     chosen = {(evidence.category, instance_id) for evidence in key_objects for instance_id in evidence.instance_ids}
     instances = [instance for instance in picture.instances if (instance.category, instance.instance_id) in chosen]
     return area_share(instances, size_hw=picture.size_hw)

@@ -68,10 +68,11 @@ class Said(NamedTuple):
 
 
 class _Phrase(NamedTuple):
-    """Words in a row: what they name, and for which categories they are a false friend."""
+    """Words in a row: what they name, what of that is looked for, and for which categories they are a false friend."""
 
     words: tuple[str, ...]
     names: frozenset[str]
+    wanted: tuple[str, ...]
     friend_of: frozenset[str]
     is_singular: bool
 
@@ -121,7 +122,6 @@ class MentionFinder:
             return ()
         kept = _keep_mentions(words, hits)
         subjects = _subject_starts(words, kept)
-        wanted = frozenset(self.categories)
         return tuple(
             Mention(
                 category,
@@ -130,7 +130,7 @@ class MentionFinder:
                 speaks_of_one(words, hit.start, hit.end),
             )
             for hit in kept
-            for category in sorted(hit.phrase.names & wanted)
+            for category in hit.phrase.wanted
             if not any(category in names and first <= hit.start < last for first, last, names in friends)
         )
 
@@ -218,8 +218,8 @@ def build_mention_finder(
                 friend_of[_tokens(form)].add(category)
     index: dict[str, list[_Phrase]] = defaultdict(list)
     for words in sorted(named.keys() | friend_of.keys(), key=lambda words: (-len(words), words)):
-        made = _Phrase(words, frozenset(named[words]), frozenset(friend_of[words]), words in singular)
-        index[words[0]].append(made)
+        meant, friends = frozenset(named[words]), frozenset(friend_of[words])
+        index[words[0]].append(_Phrase(words, meant, tuple(sorted(meant & {*wanted})), friends, words in singular))
     unknown = tuple(category for category in wanted if category not in known)
     return MentionFinder(wanted, unknown, {first: tuple(phrases) for first, phrases in index.items()})
 

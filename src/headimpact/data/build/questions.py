@@ -216,8 +216,8 @@ def _ask_counts(picture: AnnotatedPicture, present: Sequence[str], rule: Questio
     countable = []
     for category in present:
         listed = _listed(picture, category)
-        is_clear = all(_is_visible(picture, [instance], rule) and not instance.is_crowd for instance in listed)
-        if is_clear and len(listed) <= rule.largest_count and category not in COUNTED_LOOSELY:
+        is_few = len(listed) <= rule.largest_count and category not in COUNTED_LOOSELY
+        if is_few and all(_is_visible(picture, one, rule) and not one.is_crowd for one in listed):
             countable.append((category, len(listed)))
     for category, count in countable[: rule.most_per_kind]:
         yield "count", f"How many {plural_name(category)} are in the picture?", str(count), (), (category,)
@@ -255,8 +255,9 @@ def _side(box: Box, other: Box, *, gap: float) -> str:
 def _present(picture: AnnotatedPicture, key_categories: Sequence[str], rule: QuestionRule) -> list[str]:
     """List the categories that are there for everyone to see, key ones first, the others by size."""
     categories = sorted({instance.category for instance in picture.instances})
-    seen = [category for category in categories if _is_visible(picture, _listed(picture, category), rule)]
-    by_size = sorted(seen, key=lambda category: -area_share(_listed(picture, category), size_hw=picture.size_hw))
+    shares = {one: area_share(_listed(picture, one), size_hw=picture.size_hw) for one in categories}
+    seen = [category for category in categories if shares[category] >= rule.smallest_area_share]
+    by_size = sorted(seen, key=lambda category: -shares[category])
     keys = [category for category in dict.fromkeys(key_categories) if category in seen]
     return [*keys, *(category for category in by_size if category not in keys)]
 
@@ -275,6 +276,6 @@ def _listed(picture: AnnotatedPicture, category: str) -> list[Instance]:
     return [instance for instance in picture.instances if instance.category == category]
 
 
-def _is_visible(picture: AnnotatedPicture, instances: Sequence[Instance], rule: QuestionRule) -> bool:
-    """Tell whether objects together are large enough to ask about."""
-    return area_share(instances, size_hw=picture.size_hw) >= rule.smallest_area_share
+def _is_visible(picture: AnnotatedPicture, instance: Instance, rule: QuestionRule) -> bool:
+    """Tell whether an object alone is large enough to ask about."""
+    return area_share([instance], size_hw=picture.size_hw) >= rule.smallest_area_share

@@ -1,6 +1,7 @@
 """Count what is in a built data set, from its tables alone; nothing is opened but these and no line is kept."""
 
 import codecs
+import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from headimpact.core.errors import DataFormatError
-from headimpact.data.build.tables import DECISIONS_FILE, QUESTIONS_FILE
+from headimpact.data.build.tables import ATTRIBUTION_FILE, DECISIONS_FILE, LEFT_OUT_FILE, QUESTIONS_FILE
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
 
 AREA_STEP = 0.05
@@ -23,7 +24,7 @@ class DatasetStatistics:
 
     Attributes:
         pictures: Pictures in it.
-        decided: Pictures that were looked at; 0 where no decisions are kept.
+        decided: Pictures that were looked at; 0 where it is not known.
         reasons: What became of these, by reason.
         splits: By split; "(none)" for those without.
         categories: Category to the key objects of it.
@@ -33,6 +34,8 @@ class DatasetStatistics:
         words: Words of all captions.
         questions: Kind and answer, with a blank between, to questions.
         licences: By licence; "(unknown)" for those without.
+        made: "masks" and "captions" to the pictures whose masks or captions models made.
+        has_attribution: Whether a table names the pictures' sources.
         info: What the data set says of itself.
     """
 
@@ -47,6 +50,8 @@ class DatasetStatistics:
     words: int = 0
     questions: Mapping[str, int] = field(default_factory=dict)
     licences: Mapping[str, int] = field(default_factory=dict)
+    made: Mapping[str, int] = field(default_factory=dict)
+    has_attribution: bool = False
     info: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -54,6 +59,7 @@ class _Block(msgspec.Struct):
     """What is counted of a key object."""
 
     category: str | None = None
+    mask_origin: Any = None
 
 
 class _Line(_Block):
@@ -65,6 +71,7 @@ class _Line(_Block):
     text: list[str] | str | None = None
     key_objects: list[_Block] | None = None
     area_share: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    caption_origin: Any = None
 
 
 _RECORD = msgspec.json.Decoder(dict[str, Any])
@@ -92,7 +99,7 @@ def collect_statistics(folder: Path) -> DatasetStatistics:
         )
     counts: dict[str, Counter[Any]] = {
         name: Counter()
-        for name in ("reasons", "splits", "categories", "area_steps", "key_objects", "questions", "licences")
+        for name in ("splits", "categories", "area_steps", "key_objects", "questions", "licences", "made")
     }
     pictures = captions = words = 0
     for line in _decode_lines(folder / METADATA_FILE, _LINE):
@@ -104,10 +111,11 @@ def collect_statistics(folder: Path) -> DatasetStatistics:
         blocks: Sequence[_Block] = line.key_objects or [line]
         counts["key_objects"][len(blocks)] += 1
         counts["categories"].update(block.category or "(none)" for block in blocks)
+        counts["made"]["masks"] += any(block.mask_origin for block in blocks)
+        counts["made"]["captions"] += bool(line.caption_origin)
         if line.area_share is not None:
             counts["area_steps"][_area_step(line.area_share)] += 1
-    for decision in read_lines(folder / DECISIONS_FILE):
-        counts["reasons"][str(decision.get("reason"))] += 1
+    counts["reasons"] = _count_reasons(folder, pictures)
     for question in read_lines(folder / QUESTIONS_FILE):
         kind = question.get("kind")
         counts["questions"][f"{kind} {'(name)' if kind == 'which' else question.get('answer')}"] += 1
@@ -115,6 +123,7 @@ def collect_statistics(folder: Path) -> DatasetStatistics:
     return DatasetStatistics(
         pictures=pictures,
         decided=sum(counts["reasons"].values()),
+        has_attribution=(folder / ATTRIBUTION_FILE).is_file(),
         captions=captions,
         words=words,
         info=info,
@@ -123,6 +132,23 @@ def collect_statistics(folder: Path) -> DatasetStatistics:
             for name, found in counts.items()
         },
     )
+
+
+def read_left_out(path: Path) -> list[tuple[str, str]]:
+    """Read id and reason of each picture that was left out of a set of one's own; a table that is missing has none.
+
+    Raises:
+        DataFormatError: If the table cannot be read.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [(row["image_id"], row["reason"]) for row in csv.DictReader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise DataFormatError(
+            f"Broken table: {path.name}: {error}; expected the columns image_id and reason. Mend it."
+        ) from error
 
 
 def read_lines(path: Path, *, whole: bool = False) -> Iterator[dict[str, Any]]:
@@ -139,6 +165,13 @@ def read_lines(path: Path, *, whole: bool = False) -> Iterator[dict[str, Any]]:
         DataFormatError: If a line is no JSON object; the message names it.
     """
     yield from _decode_lines(path, _RECORD, whole=whole)
+
+
+def _count_reasons(folder: Path, pictures: int) -> Counter[str]:
+    """Count what became of the pictures that were looked at, by the list of those left out, else by the decisions."""
+    if (folder / LEFT_OUT_FILE).is_file():
+        return Counter({"kept": pictures}) + Counter(reason for _, reason in read_left_out(folder / LEFT_OUT_FILE))
+    return Counter(str(decision.get("reason")) for decision in read_lines(folder / DECISIONS_FILE))
 
 
 def _decode_lines(path: Path, decoder: "msgspec.json.Decoder[_Row]", *, whole: bool = False) -> Iterator[_Row]:

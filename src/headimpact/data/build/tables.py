@@ -21,6 +21,8 @@ from headimpact.data.splits import SHARES
 DECISIONS_FILE = "decisions.jsonl"
 ATTRIBUTION_FILE = "attribution.csv"
 QUESTIONS_FILE = "questions.jsonl"
+LEFT_OUT_FILE = "left_out.csv"
+"""Of a set of one's own pictures: those that are not in it, with the reason; `image_id` and `reason`."""
 
 Pictures = Callable[[], Iterable[PictureLines]]
 """Gives all pictures of a data set, again and again."""

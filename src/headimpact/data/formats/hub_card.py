@@ -19,9 +19,7 @@ FOLDER_FILES = {"train": ("metadata.jsonl", "images/**", "masks/**")}
 """Files of a folder in our own format. Its splits are a column, since one list holds them all."""
 
 
-COMPANIONS = (
-    "info.json", "attribution.csv", "decisions.jsonl", "questions.jsonl", "left_out.csv", "categories.svg", "areas.svg",
-)  # fmt: skip
+COMPANIONS = ("info.json", "attribution.csv", "decisions.jsonl", "left_out.csv", "categories.svg", "areas.svg")
 """Files beside the pictures that go along when a data set changes its form; `attribution.csv` has to."""
 
 
@@ -59,17 +57,18 @@ def write_card(
     (folder / CARD_FILE).write_text(f"---\n{shown}---\n\n{body}\n", encoding="utf-8")
 
 
-def copy_companions(source: Path, folder: Path) -> None:
+def copy_companions(source: Path, folder: Path, *, names: Sequence[str] = COMPANIONS) -> None:
     """Copy the files that go along with a data set, those that are there.
 
     Args:
         source: Folder that the data set came from.
         folder: Folder that it goes to; what is there already stays.
+        names: Names of the files.
 
     Raises:
         DataFormatError: If one is a link out of its folder.
     """
-    for name in COMPANIONS:
+    for name in names:
         path = resolve_inside(source.resolve(), source, name)
         if path.is_file() and not (folder / name).exists():
             shutil.copyfile(path, folder / name)

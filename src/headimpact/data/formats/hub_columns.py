@@ -3,14 +3,16 @@
 | column | |
 |---|---|
 | `image` | the picture file as it is |
-| `mask` | union of the key objects' masks, grey, 255 on them |
+| `mask` | union of the key objects' masks, of one bit, white on them |
 | `key_objects` | for each: `category`, `names`, `mask`, and `mask_origin` where models made it |
 | `image_id`, `captions`, `captions_original`, `split`, `prompt`, `licence` | as in our own format |
-| `area_share`, `caption_origin` | the same |
+| `area_share`, `caption_origin`, `categories` | the same |
+| `questions` | for each: `question_id`, `question`, `answers`, `choices`, `kind`, `categories` |
 
 A list beside files names them in `file_name` and `mask_file_name`, from which `datasets` makes `image` and `mask`.
 """
 
+from dataclasses import asdict
 from types import ModuleType
 from typing import Any
 
@@ -35,29 +37,34 @@ def hub_features(*, as_files: bool) -> Any:
     """
     library = require_datasets()
     text, number = library.Value("string"), library.Value("float64")
+    texts = library.List(text)
     picture = text if as_files else library.Image()
     image, mask = ("file_name", "mask_file_name") if as_files else ("image", "mask")
     mask_origin = {
-        "models": library.List(text),
+        "models": texts,
         "phrase": text,
         "box": library.List(number),
         "box_confidence": number,
         "mask_confidence": number,
     }
-    key_object = {"category": text, "names": library.List(text), mask: picture, "mask_origin": mask_origin}
+    lists = dict.fromkeys(("answers", "choices", "categories"), texts)
+    question = {"question_id": text, "question": text, "kind": text, **lists}
+    key_object = {"category": text, "names": texts, mask: picture, "mask_origin": mask_origin}
     return library.Features(
         {
             "image_id": text,
             image: picture,
             mask: picture,
-            "captions": library.List(text),
-            "captions_original": library.List(text),
+            "captions": texts,
+            "captions_original": texts,
             "key_objects": library.List(key_object),
             "split": text,
             "prompt": text,
             "licence": text,
             "area_share": number,
             "caption_origin": {"model": text, "prompt": text, "is_complete": library.Value("bool")},
+            "categories": texts,
+            "questions": library.List(question),
         }
     )
 
@@ -90,6 +97,8 @@ def sample_row(
         "licence": sample.licence,
         "area_share": area_share,
         "caption_origin": None if sample.caption_origin is None else sample.caption_origin.as_record(),
+        "categories": None if sample.categories is None else list(sample.categories),
+        "questions": [asdict(question) for question in sample.questions],
     }
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from headimpact.core.errors import DataFormatError
-from headimpact.data.formats.hub_card import FOLDER_FILES, copy_companions, write_card
+from headimpact.data.formats.hub_card import COMPANIONS, FOLDER_FILES, copy_companions, write_card
 from headimpact.data.formats.hub_columns import require_datasets
 from headimpact.data.formats.hub_rows import HubColumns, Row, RowWriter, has_key_objects
 from headimpact.data.formats.jsonl import METADATA_FILE
+from headimpact.data.formats.questions import LINES_FILE
 
 CAPTION_COLUMNS = ("captions", "caption", "text", "sentences")
 """Columns that are taken for captions, the first that is there."""
@@ -100,16 +101,23 @@ def copy_rows(
     """
     (folder / "images").mkdir()
     (folder / "masks").mkdir()
-    with (folder / METADATA_FILE).open("w", encoding="utf-8", newline="\n") as file:
+    with (
+        (folder / METADATA_FILE).open("w", encoding="utf-8", newline="\n") as file,
+        (folder / LINES_FILE).open("w", encoding="utf-8", newline="\n") as asked,
+    ):
         stems: set[str] = set()
         for split, rows in splits.items():
             writer = RowWriter(folder, columns[split], rows.features, root, stems, split, is_only=len(splits) == 1)
             for number, row in _numbered(rows, split):
                 line = writer.write(row, number)
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                asked.writelines(f"{question}\n" for question in writer.questions(row, line))
                 yield str(line["image_id"])
+        has_questions = bool(asked.tell())
+    if not has_questions:
+        (folder / LINES_FILE).unlink()
     if root is not None:
-        copy_companions(root, folder)
+        copy_companions(root, folder, names=(*COMPANIONS, LINES_FILE))
     write_card(folder, data_files=FOLDER_FILES, lines=["# Pictures with masks of their key objects"], source=root)
 
 

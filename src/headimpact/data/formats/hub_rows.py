@@ -1,15 +1,17 @@
 """Write the rows of a data set of the hub as pictures, masks and lines of our own format."""
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from PIL import Image
 
 from headimpact.core.errors import DataFormatError
+from headimpact.data.closed_questions import ClosedQuestion
 from headimpact.data.formats.hub_columns import require_datasets
+from headimpact.data.formats.questions import question_line
 from headimpact.data.pictures import PICTURE_FORMATS
 from headimpact.data.texts import is_clean
 
@@ -41,6 +43,12 @@ class HubColumns:
     mask: str | None
     category: str | None
     word: str | None = None
+
+
+def has_questions(features: Mapping[str, Any]) -> bool:
+    """Tell whether a data set lists questions as ours do."""
+    inner = getattr(features.get("questions"), "feature", None)
+    return isinstance(inner, dict) and {field.name for field in fields(ClosedQuestion)} <= set(inner)
 
 
 def has_key_objects(features: Mapping[str, Any]) -> bool:
@@ -87,8 +95,33 @@ class RowWriter:
             "captions": _texts(row.get(self._columns.captions or ""), where),
         }
         kept = {name: row[name] for name in KEPT_COLUMNS if row.get(name) is not None}
+        categories = row.get("categories")
+        if isinstance(categories, list) and all(isinstance(name, str) for name in categories):
+            kept["categories"] = categories
         line |= {"split": self._default_split} if "split" not in self._features else {}
         return {**line, **kept, **self._masks(row, stem, where)}
+
+    def questions(self, row: Row, line: Mapping[str, Any]) -> Iterator[str]:
+        """Give the lines of the questions about a row's picture.
+
+        Args:
+            row: The row.
+            line: What `write` gave for it.
+
+        Yields:
+            A line of `questions.jsonl`.
+
+        Raises:
+            DataFormatError: If a question or all its answers are missing.
+        """
+        for record in (row["questions"] or ()) if has_questions(self._features) else ():
+            question = ClosedQuestion(
+                question_id=record["question_id"] or "",
+                question=record["question"] or "",
+                kind=record["kind"],
+                **{name: tuple(record[name] or ()) for name in ("answers", "choices", "categories")},
+            )
+            yield question_line(question, image_id=str(line["image_id"]), split=line.get("split"))
 
     def _masks(self, row: Row, stem: str, where: str) -> dict[str, Any]:
         """Write the masks of a row, and give their part of the line."""

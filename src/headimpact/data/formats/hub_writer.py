@@ -18,7 +18,7 @@ from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats.hub_card import check_split_name, copy_companions, write_card
 from headimpact.data.formats.hub_columns import hub_features, sample_row
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
-from headimpact.data.formats.jsonl_writer import mask_file, write_jsonl_dataset
+from headimpact.data.formats.jsonl_writer import mask_file, write_samples
 from headimpact.data.masks import mask_share
 from headimpact.data.pictures import unturn_mask
 from headimpact.data.sample import Sample
@@ -80,13 +80,10 @@ def write_imagefolder(dataset: KeyObjectDataset, folder: Path) -> None:
     schema = hub_features(as_files=True).arrow_schema.remove_metadata()
     data_files: dict[str, list[str]] = {}
     for split, samples in by_split(dataset).items():
-        part = KeyObjectDataset(samples=tuple(samples), root=dataset.root)
-        write_jsonl_dataset(part, folder / split)
-        listed = folder / split / METADATA_FILE
-        lines = [json.loads(line) for line in listed.read_text(encoding="utf-8").split("\n") if line]
+        lines = write_samples(samples, folder / split)
         rows = [_file_row(sample, line) for sample, line in zip(samples, lines, strict=True)]
-        parquet.write_table(arrow.Table.from_pylist(rows, schema=schema), listed.with_suffix(".parquet"))
-        listed.unlink()
+        listed = (folder / split / METADATA_FILE).with_suffix(".parquet")
+        parquet.write_table(arrow.Table.from_pylist(rows, schema=schema), listed)
         data_files[split] = [f"{split}/**"]
     _finish(dataset, folder, data_files)
 

@@ -1,9 +1,10 @@
-"""Write a data set in our own format; reading it again gives the same samples."""
+"""Write a data set in our own format; reading it again, with its questions, gives the same samples."""
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from headimpact.core.errors import OptionError
 from headimpact.core.shapes import ObjectMask
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats.jsonl import INFO_FILE, METADATA_FILE
+from headimpact.data.formats.questions import write_questions
 from headimpact.data.mask_png import encode_mask
 from headimpact.data.masks import mask_share
 from headimpact.data.pictures import unturn_mask
@@ -22,11 +24,11 @@ PLACINGS = ("link", "copy", "reference")
 
 
 def write_jsonl_dataset(dataset: KeyObjectDataset, out: Path, *, overwrite: bool = False) -> None:
-    """Write `metadata.jsonl`, `images/` and `masks/`, whole or not at all.
+    """Write `metadata.jsonl`, `images/`, `masks/` and, where samples have questions, `questions.jsonl`.
 
-    Picture files are hard-linked, or copied where the file system cannot, so their EXIF data stay. Masks
-    are 8-bit grey PNGs, 0 and 255, in the frame in which they were stored. A picture with several key
-    objects has a mask for each in `key_objects` and their union in `mask_file_name`.
+    The folder is there whole or not at all. Picture files are hard-linked, or copied where the file system cannot, so
+    their EXIF data stay. Masks are 1-bit PNGs, white on the object, in the frame in which they were stored. A picture
+    with several key objects has a mask for each in `key_objects` and their union in `mask_file_name`.
 
     Args:
         dataset: What to write; pictures that were left out are not.
@@ -41,19 +43,37 @@ def write_jsonl_dataset(dataset: KeyObjectDataset, out: Path, *, overwrite: bool
     """
     if dataset.root.resolve().is_relative_to(out.resolve()):
         raise OptionError(f"Cannot write over the source: {out} holds {dataset.root}. Choose another folder.")
-    stems = unique_stems(sample.image_path.stem for sample in dataset)
     with atomic_folder(out, overwrite=overwrite) as folder:
-        (folder / "images").mkdir()
-        (folder / "masks").mkdir()
-        several = any(len(sample.key_objects) > 1 for sample in dataset)
-        originals = any(sample.captions_original for sample in dataset)
         with (folder / METADATA_FILE).open("w", encoding="utf-8", newline="\n") as file:
-            for sample, stem in zip(dataset, stems, strict=True):
-                line = _write_sample(sample, stem, folder, several=several, originals=originals)
+            for line in write_samples(dataset.samples, folder):
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        write_questions(dataset, folder)
         if dataset.info:
             text = json.dumps(dict(dataset.info), indent=1)
             (folder / INFO_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def write_samples(samples: Sequence[Sample], folder: Path) -> Iterator[dict[str, Any]]:
+    """Write the pictures and masks of samples.
+
+    Args:
+        samples: The samples.
+        folder: Folder to write into; `images` and `masks` are made.
+
+    Yields:
+        The line of each in `metadata.jsonl`, as values, when its files are there.
+
+    Raises:
+        DataFormatError: If a mask cannot be read any more.
+        OSError: If the file system refuses.
+    """
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    several = any(len(sample.key_objects) > 1 for sample in samples)
+    originals = any(sample.captions_original for sample in samples)
+    stems = unique_stems(sample.image_path.stem for sample in samples)
+    for sample, stem in zip(samples, stems, strict=True):
+        yield _write_sample(sample, stem, folder, several=several, originals=originals)
 
 
 def _write_sample(sample: Sample, stem: str, folder: Path, *, several: bool, originals: bool) -> dict[str, Any]:
@@ -133,12 +153,10 @@ def place_picture(source: Path, target: Path, *, images_as: str = "link") -> Non
     if images_as == "reference":
         return
     target.unlink(missing_ok=True)
-    try:
-        if images_as == "link":
-            os.link(source.resolve(), target)
+    if images_as == "link":
+        with contextlib.suppress(OSError):  # another disk, too many links: a copy does as well
+            os.link(source.resolve() if source.is_symlink() else source, target)
             return
-    except OSError:
-        target.unlink(missing_ok=True)  # another disk, too many links: a copy does as well
     shutil.copyfile(source, target)
 
 

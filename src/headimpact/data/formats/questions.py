@@ -1,11 +1,12 @@
-"""Read the questions of a data folder: `questions.jsonl`, or VQA's `questions.json` and `answers.json`.
+"""Read and write the questions of a data folder: `questions.jsonl`, or VQA's `questions.json` and `answers.json`.
 
 A folder of any format may hold them. In `questions.jsonl` every line is one question: `question_id`, `image_id`,
-`question`, `answer` (or a list of `answers`), and if wanted `choices` and `kind`.
+`question`, `answer` (or a list of `answers`), and if wanted `choices`, `kind` and `categories`.
 """
 
 import dataclasses
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from headimpact.core.errors import DataFormatError
@@ -21,6 +22,7 @@ from headimpact.data.folder_files import (
     read_json_object,
     text_list,
 )
+from headimpact.data.sample import Sample
 from headimpact.data.texts import clean_text
 
 LINES_FILE = "questions.jsonl"
@@ -76,8 +78,22 @@ def read_questions(root: Path) -> Questions:
     return {image_id: tuple(questions) for image_id, questions in found.items()}
 
 
+def add_questions(dataset: KeyObjectDataset) -> KeyObjectDataset:
+    """Give every picture the questions that its data folder asks about it; there may be none.
+
+    Args:
+        dataset: A data set as read, whole or a part of it.
+
+    Raises:
+        DataFormatError: If the folder has no questions, or they have faults.
+    """
+    questions = read_questions(dataset.root)
+    asked = (dataclasses.replace(sample, questions=questions.get(sample.image_id, ())) for sample in dataset)
+    return dataclasses.replace(dataset, samples=tuple(asked))
+
+
 def with_questions(dataset: KeyObjectDataset) -> KeyObjectDataset:
-    """Give every picture the questions that its data folder asks about it.
+    """Take the pictures that their data folder asks something about, with these questions.
 
     Args:
         dataset: A data set as read, whole or a part of it.
@@ -88,17 +104,60 @@ def with_questions(dataset: KeyObjectDataset) -> KeyObjectDataset:
     Raises:
         DataFormatError: If the folder has no questions, or they have faults.
     """
-    questions = read_questions(dataset.root)
-    bare = [Skip(s.image_id, "no_question", s.split) for s in dataset if s.image_id not in questions]
+    asked = add_questions(dataset)
+    bare = [Skip(sample.image_id, "no_question", sample.split) for sample in asked if not sample.questions]
     return dataclasses.replace(
-        dataset,
-        samples=tuple(
-            dataclasses.replace(sample, questions=questions[sample.image_id])
-            for sample in dataset
-            if sample.image_id in questions
-        ),
-        skips=tuple(sorted((*dataset.skips, *bare), key=lambda skip: id_order(skip.image_id))),
+        asked,
+        samples=tuple(sample for sample in asked if sample.questions),
+        skips=tuple(sorted((*asked.skips, *bare), key=lambda skip: id_order(skip.image_id))),
     )
+
+
+def write_questions(samples: Iterable[Sample], folder: Path) -> None:
+    """Write the questions of samples as `questions.jsonl`; no file where there are none.
+
+    Args:
+        samples: Pictures with their questions.
+        folder: Folder to write into.
+    """
+    with (folder / LINES_FILE).open("w", encoding="utf-8", newline="\n") as file:
+        for sample in samples:
+            for question in sample.questions:
+                file.write(question_line(question, image_id=sample.image_id, split=sample.split) + "\n")
+        is_empty = not file.tell()
+    if is_empty:
+        (folder / LINES_FILE).unlink()
+
+
+def question_line(question: ClosedQuestion, *, image_id: str, split: str | None) -> str:
+    """Write a line of `questions.jsonl`, without the line break.
+
+    Args:
+        question: The question.
+        image_id: The picture that it is about.
+        split: The picture's split, if any.
+    """
+    answers = {"answer": question.answer} if len(question.answers) == 1 else {"answers": list(question.answers)}
+    record = {
+        "question_id": question.question_id,
+        "image_id": image_id,
+        "kind": question.kind,
+        "question": question.question,
+        **answers,
+        "choices": list(question.choices),
+        "categories": list(question.categories),
+        **({"split": split} if split else {}),
+    }
+    return json.dumps(record, ensure_ascii=False)
+
+
+def count_questions(root: Path) -> int:
+    """Count the questions of a folder; 0 where it has no file of them.
+
+    Raises:
+        DataFormatError: If the file has faults.
+    """
+    return sum(map(len, read_questions(root).values())) if has_questions(root) else 0
 
 
 def check_questions(dataset: KeyObjectDataset) -> int:
@@ -113,9 +172,7 @@ def check_questions(dataset: KeyObjectDataset) -> int:
     Raises:
         DataFormatError: If a question points nowhere, or the file has other faults.
     """
-    if not has_questions(dataset.root):
-        return 0
-    questions = read_questions(dataset.root)
+    questions = read_questions(dataset.root) if has_questions(dataset.root) else {}
     known = {*dataset.image_ids, *(skip.image_id for skip in dataset.skips)}
     faults = [
         f"{LINES_FILE if (dataset.root / LINES_FILE).is_file() else QUESTIONS_FILE}: question {one.question_id}: "
@@ -169,4 +226,5 @@ def _read_question(record: Record) -> tuple[str, ClosedQuestion]:
         answers=tuple(map(clean_text, answers)),
         choices=tuple(map(clean_text, text_list(record, "choices"))),
         kind=optional_text(record, "kind"),
+        categories=tuple(map(clean_text, text_list(record, "categories"))),
     )

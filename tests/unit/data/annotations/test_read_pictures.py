@@ -107,6 +107,21 @@ def test_parts_of_one_group_are_one_object(tmp_path):
     assert made.load_mask().tolist() == mask("#...##", "#...##", "#...##", "#...##").tolist()
 
 
+@pytest.mark.parametrize("name", ["../images/1.png", "..\\images\\1.png", "images/1.png", "1.png"])
+def test_labelme_names_a_picture_from_where_its_file_lies(tmp_path, name):
+    content = read_pictures(pictures(tmp_path), masks=labelme(tmp_path, imagePath=name))
+    assert [len(entry.objects) for entry in content.entries if entry.image_id == "1.png"] == [1]
+
+
+def test_labelme_files_may_lie_beside_the_pictures(tmp_path):
+    images = pictures(tmp_path)
+    with pytest.raises(DataFormatError, match=r"Cannot tell the format of .*: it holds \.png; expected mask PNGs"):
+        read_pictures(images, masks=images)
+    shutil.copy(labelme(tmp_path) / "1.json", images)
+    content = read_pictures(images, masks=images)
+    assert [len(entry.objects) for entry in content.entries if entry.image_id == "1.png"] == [1]
+
+
 def test_several_masks_of_a_picture_are_all_key_objects(tmp_path):
     images = pictures(tmp_path)
     png(tmp_path / "masks" / "dog" / "1.png")
@@ -275,6 +290,14 @@ MASK_FAULTS = {
     "LabelMe picture outside": (
         lambda root: labelme(root, imagePath="..\\1.png"),
         "labels/1.json: Path leaves the data folder",
+    ),
+    "LabelMe picture in another folder": (
+        lambda root: labelme(root, imagePath="../secret/1.png"),
+        "labels/1.json: Path leaves the data folder: '../secret/1.png' goes up by '..'",
+    ),
+    "LabelMe absolute path": (
+        lambda root: labelme(root, imagePath=str(root / "images" / "1.png")),
+        "labels/1.json: Path leaves the data folder: '/",
     ),
     "LabelMe picture twice": (
         lambda root: (labelme(root), labelme(root, name="2.json"))[0],

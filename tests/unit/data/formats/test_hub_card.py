@@ -52,7 +52,7 @@ def test_companions_go_along_but_no_link_out_of_the_folder(tmp_path):
     copy_companions(source, out)
     assert {path.name for path in out.iterdir()} == {"attribution.csv", "info.json"}
     (tmp_path / "secret").write_text("c")
-    (source / "questions.jsonl").symlink_to(tmp_path / "secret")
+    (source / "decisions.jsonl").symlink_to(tmp_path / "secret")
     with pytest.raises(DataFormatError, match="leaves the data folder"):
         copy_companions(source, out)
 
