@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from headimpact.core.errors import OptionError
-from headimpact.workflows.configs import ExperimentConfig
+from headimpact.workflows.experiment_configs import ExperimentConfig
 from headimpact.workflows.experiment_options import check_options
 
 
