@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -130,7 +131,7 @@ def test_an_arm_whose_loss_is_nan_is_named_and_the_others_stand(config, tmp_path
     lost = {f"{name}-seed0" for name, layers in chosen.items() if layers == poisoned}
     create = transformers.Trainer.create_optimizer
 
-    def poison(trainer: transformers.Trainer) -> torch.optim.Optimizer:
+    def poison(trainer: transformers.Trainer) -> Any:
         tuned = {name: one for name, one in trainer.model.named_parameters() if one.requires_grad}
         if all(f"layers.{poisoned[0]}." in name for name in tuned):
             for parameter in tuned.values():

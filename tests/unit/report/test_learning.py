@@ -47,4 +47,5 @@ def test_names_stand_apart_inside_the_drawing(losses, width):
     assert len(heights) == 9
     assert all(later - earlier > 13 for earlier, later in itertools.pairwise(heights))
     assert heights[0] > 0
-    assert heights[-1] < float(re.search(r'viewBox="0 0 \S+ (\S+)"', drawn)[1])
+    (bottom,) = re.findall(r'viewBox="0 0 \S+ (\S+)"', drawn)
+    assert heights[-1] < float(bottom)

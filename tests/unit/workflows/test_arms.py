@@ -10,7 +10,7 @@ from headimpact.scoring.head_scores import STATISTICS, HeadScores
 from headimpact.workflows.arms import ARMS, ArmRequest, choose_arms
 from tests.integration.makers import TINY
 
-DRAWS = {"random": 2, "depth-matched": 1, "random-heads": 2}
+DRAWS: dict[str, int | None] = {"random": 2, "depth-matched": 1, "random-heads": 2}
 WANTED = ArmRequest(names=ARMS, draws=DRAWS, k=1, budget=None, seed=0, target_modules=("q_proj", "v_proj"))
 
 
@@ -39,6 +39,7 @@ def test_every_arm_is_chosen_as_its_name_says():
         "top-k": (2,), "bottom-k": (0,), "last-n": (2,), "gate-gradient": (0,), "all": (0, 1, 2),
     }  # fmt: skip
     assert {arms[f"random-{draw}"].layers for draw in range(2)} == {(0,), (1,)}
+    assert arms["top-heads"].heads is not None
     assert (2, 3) in arms["top-heads"].heads
     assert arms["random-heads-0"].heads != arms["random-heads-1"].heads
     assert all(name.startswith(one.strategy) for name, one in arms.items())

@@ -1,6 +1,7 @@
 """What is refused before an experiment starts, and what a dry run foresees."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def test_a_study_that_tunes_every_set_takes_no_number_of_random_draws(tmp_path):
     check_options(dataclasses.replace(config, random_draws=7, exhaustive=False))
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "step": ({"step": "tunes"}, "Unknown step 'tunes'. Did you mean 'tune'"),
     "arm": ({"arms": ("top-k", "random", "heads")}, "Unknown arm 'heads'"),
     "no chance level": ({"arms": ("top-k", "last-n")}, "without random; expected top-k and random among them"),
