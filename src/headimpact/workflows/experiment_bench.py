@@ -76,6 +76,7 @@ class Bench:
             max_steps=point.max_steps,
             learning_rate=point.learning_rate,
             lora_alpha=config.lora_alpha,
+            cache_language_inputs=config.cache_language_inputs,
             seed=seed,
         )
 
@@ -91,7 +92,9 @@ class Bench:
         """Keep what lies below the language model, where the family allows it."""
         from headimpact.tuning.language_inputs import LanguageInputCache, offers_language_inputs
 
-        return LanguageInputCache(self.loaded, self._training[1]) if offers_language_inputs(self.loaded) else None
+        if not self.config.cache_language_inputs or not offers_language_inputs(self.loaded):
+            return None
+        return LanguageInputCache(self.loaded, self._training[1])
 
     def tune(self, selection: "Selection", config: TuneConfig) -> None:
         """Tune one run into its folder, unless that is done."""
@@ -118,7 +121,7 @@ class Bench:
         found, arm, used = describe_adapter(adapter)
         dataset, template = ask_task(config, self.data.split(split))
         prompt = prompt_for(config, dataset) if template is None else template.prompt
-        if (task, split) not in self._prompts:
+        if self.config.cache_language_inputs and (task, split) not in self._prompts:
             from headimpact.evaluation.generation import EncodedPrompts
 
             requests = task_requests(dataset, prompt=prompt, template=template)
@@ -132,5 +135,5 @@ class Bench:
             template=template,
             arm=arm,
             used=used,
-            prompts=self._prompts[task, split],
+            prompts=self._prompts.get((task, split)),
         )

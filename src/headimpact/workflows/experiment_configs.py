@@ -87,6 +87,8 @@ class ExperimentConfig(MetricOptions, ModelOptions, OutputOptions):
     """Resamples behind the intervals."""
     baseline: OptionalText = "untrained"
     """`untrained`: score the same architecture with random weights beside the model."""
+    cache_language_inputs: bool = True
+    """Keep what lies below the language model in memory from run to run, for every picture tuned or tested on."""
     evaluation_batch_size: int = 64
     """Responses generated at once."""
     max_new_tokens: int = 32
