@@ -8,6 +8,8 @@ from markupsafe import Markup
 
 from headimpact.report.figures.svg import drawing, element, nice_ticks, short, text
 
+STROKES = {"top": "var(--accent)", "other": "var(--dot)"}
+
 _LEFT, _TOP, _BELOW, _LABELS = 44.0, 14.0, 36.0, 118.0
 
 
@@ -66,7 +68,8 @@ def render_learning_curves(curves: Sequence[LearningCurve], *, label: str, width
             f"{'L' if step else 'M'}{short(x(step))} {short(y(one))}" for step, one in enumerate(curve.losses)
         )
         kind = "top" if curve.is_top else "other"
-        line = element("path", element("title", curve.tooltip), d=path, class_=f"curve {kind}", fill="none")
+        style = {"fill": "none", "stroke": STROKES[kind], "stroke_width": 2.2 if curve.is_top else 1.4}
+        line = element("path", element("title", curve.tooltip), d=path, class_=f"curve {kind}", **style)
         name = text(right + 8, at + 4, curve.name, class_="arm chosen" if curve.is_top else "arm")
         parts.append(element("g", line, name))
     return drawing((width, bottom + _BELOW), label, *parts, class_="figure learning-curves")
