@@ -175,6 +175,35 @@ def test_answers_are_learned_and_captions_measured_beside_them(tiny_llava, scene
     assert "## captioning, after tuning on vqa, r = 2" in (tmp_path / "out" / "results.md").read_text()
 
 
+def test_a_dry_run_lists_every_fault_at_once_and_writes_nothing(config, scenes, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(scenes, data)
+    for name in ("questions.json", "answers.json"):
+        (data / name).unlink()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    wrong = ("--data", data, "--evaluate-tasks", "vqa", "captioning", "--k", 4, "--margin", 0)
+    answer = run("experiment", "--config", config, "--out", tmp_path / "out", *wrong, "--dry-run")
+    assert answer.code == 2
+    assert [line.strip().split(":")[0] for line in answer.errors[1:]] == [
+        "--margin is 0.0; expected a difference above 0 that would matter.",
+        "Output already exists",
+        "Cannot choose 4 layers",
+        f"No questions in {data}",
+    ]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_arms_are_chosen_before_any_is_tuned(config, tmp_path, monkeypatch):
+    words = ("experiment", "--config", config, "--out", tmp_path / "out")
+    early = run(*words, "--arm", "top-k")
+    assert (early.code, "no config.yaml of a run" in early.errors[0]) == (2, True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    many = run(*words)
+    assert (many.code, "Run --step arms alone, then --step tune" in many.errors[0]) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_killed_and_gone_on_with_it_gives_the_same_table(whole, config, tmp_path):
     out = tmp_path / "out"

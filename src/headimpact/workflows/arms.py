@@ -112,7 +112,7 @@ def choose_arms(scores: HeadScores, wanted: ArmRequest, *, r: int) -> list[tuple
             chosen = special[name](draw) if name in special else layers(name, draw)
             label = f"{name}-{draw}" if name in DRAWN else name
             arms.append((label, dataclasses.replace(chosen, strategy=name)))
-    _check_equal_cost(arms, top)
+    _check_equal_cost(arms)
     return arms
 
 
@@ -132,17 +132,16 @@ def every_other_choice(top: Selection) -> list[tuple[str, Selection]]:
     ]
 
 
-def _check_equal_cost(arms: Sequence[tuple[str, Selection]], top: Selection) -> None:
+def _check_equal_cost(arms: Sequence[tuple[str, Selection]]) -> None:
     """Refuse arms that could not be compared in the end.
 
     Raises:
-        OptionError: If the live parameters of one differ from the top choice's by more than the tolerance.
+        OptionError: If the live parameters of two of them differ by more than the tolerance.
     """
-    expected = top.trainable_parameters()
-    for label, selection in arms:
-        found = selection.trainable_parameters()
-        if selection.strategy != ENTIRE and abs(found - expected) > BUDGET_TOLERANCE * expected:
-            raise OptionError(
-                f"Arms would not cost the same: {label} has {found:,} live parameters, top-k {expected:,}; expected "
-                f"within {BUDGET_TOLERANCE:.0%}. Leave {selection.strategy} out of --arms, or change --k or --r."
-            )
+    live = {label: one.trainable_parameters() for label, one in arms if one.strategy != ENTIRE}
+    low, high = min(live, key=lambda label: live[label]), max(live, key=lambda label: live[label])
+    if live[high] > (1 + BUDGET_TOLERANCE) * live[low]:
+        raise OptionError(
+            f"Arms would not cost the same: {low} has {live[low]:,} live parameters, {high} {live[high]:,}; expected "
+            f"within {BUDGET_TOLERANCE:.0%}. Leave one of them out of --arms, or change --k, --r or --target-modules."
+        )

@@ -15,14 +15,15 @@ from headimpact.workflows.experiment_configs import ExperimentConfig
 from headimpact.workflows.experiment_options import (
     SPLITS,
     check_arms,
-    check_questions_asked,
     collect_faults,
     missing_folder,
     option_checks,
     read_splits,
 )
 from headimpact.workflows.experiment_plan import grid, tasks_of, wanted_arms
+from headimpact.workflows.experiment_results import REPORT_FILE
 from headimpact.workflows.opening import check_model, read_architecture
+from headimpact.workflows.run_folder import find_run
 
 BYTES_OF_ACTIVATIONS = 34
 """Bytes that a layer keeps per token and unit of width for the backward pass, in 16 bits, without attention maps.
@@ -61,7 +62,8 @@ def print_plan(config: ExperimentConfig) -> None:
     """
     model = ModelOptions(**model_options(config))
     found: dict[str, ArchitectureSummary] = {}
-    faults = collect_faults(*option_checks(config), lambda: _open(model, found))
+    checks = (*option_checks(config), lambda: find_run(config, done_file=REPORT_FILE), lambda: _open(model, found))
+    faults = collect_faults(*checks)
     if found:
         faults += collect_faults(lambda: check_arms(config, found["model"]))
     counts, data_faults = _count_pictures(config)
@@ -102,7 +104,6 @@ def _count_pictures(config: ExperimentConfig) -> tuple[Mapping[str, int], list[s
         return {}, [absent]
     try:
         data = read_splits(config)
-        check_questions_asked(config, data)
     except HeadImpactError as error:
         return {}, list(getattr(error, "faults", ()) or [str(error)])
     return {name: len(data.split(name)) for name in SPLITS if name in data.split_names}, []

@@ -221,6 +221,7 @@ def read_splits(config: ExperimentConfig) -> KeyObjectDataset:
 
     Raises:
         DataFormatError: If the folder has faults, or a split has no picture that says something.
+        OptionError: If questions are learned or evaluated and there are none.
         UnknownNameError: If a split is missing.
     """
     folder = data_folder(config)
@@ -233,6 +234,7 @@ def read_splits(config: ExperimentConfig) -> KeyObjectDataset:
     for name in needed_splits(config):
         if not len(data.split(name)):
             raise DataFormatError(f"No picture left in {folder} (split {name!r}); expected at least one.")
+    _check_questions(config, data)
     return data
 
 
@@ -241,7 +243,7 @@ def needed_splits(config: ExperimentConfig) -> tuple[str, ...]:
     return tuple(name for name in SPLITS if name != "validation" or len(grid(config)) > 1)
 
 
-def check_questions_asked(config: ExperimentConfig, data: KeyObjectDataset) -> None:
+def _check_questions(config: ExperimentConfig, data: KeyObjectDataset) -> None:
     """Refuse data without questions where they are learned or evaluated.
 
     Raises:

@@ -10,7 +10,7 @@ from headimpact.report.figures.svg import drawing, element, nice_ticks, short, t
 
 STROKES = {"top": "var(--accent)", "other": "var(--dot)"}
 
-_LEFT, _TOP, _BELOW, _LABELS = 44.0, 14.0, 36.0, 118.0
+_LEFT, _TOP, _BELOW, _LABELS = 44.0, 20.0, 36.0, 118.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def render_learning_curves(curves: Sequence[LearningCurve], *, label: str, width
         if tick == int(tick)
     ]
     parts.append(text(right, bottom + 30, "step", class_="axis", anchor="end"))
-    parts.append(text(_LEFT, _TOP - 4, "loss (log scale)", class_="axis"))
+    parts.append(text(_LEFT, _TOP - 8, "loss (log scale)", class_="axis"))
     heights = _spread([y(curve.losses[-1]) for curve in curves], low=_TOP + 4, high=bottom)
     for curve, at in sorted(zip(curves, heights, strict=True), key=lambda pair: pair[0].is_top):
         path = "".join(
