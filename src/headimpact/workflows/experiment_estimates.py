@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from headimpact.core.architecture import ArchitectureSummary
 from headimpact.core.errors import DataFormatError, HeadImpactError
+from headimpact.data.formats.questions import with_questions
 from headimpact.selection.selection import Selection
 from headimpact.workflows.answers import print_answer
 from headimpact.workflows.arms import RANDOM
@@ -24,6 +25,7 @@ from headimpact.workflows.experiment_plan import grid, tasks_of, wanted_arms
 from headimpact.workflows.experiment_results import REPORT_FILE
 from headimpact.workflows.opening import check_model, read_architecture
 from headimpact.workflows.run_folder import find_run
+from headimpact.workflows.tasks import CAPTIONING, VQA
 
 BYTES_OF_ACTIVATIONS = 34
 """Bytes that a layer keeps per token and unit of width for the backward pass, in 16 bits, without attention maps.
@@ -33,6 +35,8 @@ what fused attention does not keep.
 """
 BYTES_OF_LORA = 16
 """Bytes per trained parameter: weight, gradient and AdamW's two moments, in 32 bits."""
+QUESTIONS_PER_SCENE = 32
+"""About how many questions a generated scene has, while none is made."""
 QUANTIZED_BYTES = {"4bit": 0.5, "8bit": 1.0}
 
 
@@ -96,9 +100,10 @@ def _open(model: ModelOptions, found: dict[str, ArchitectureSummary]) -> None:
 
 
 def _count_pictures(config: ExperimentConfig) -> tuple[Mapping[str, int], list[str]]:
-    """Count the pictures of every split, and list what is wrong with the data."""
+    """Count the pictures and questions of every split, and list what is wrong with the data."""
     if config.data is None:
-        return {name: int(getattr(config, name)) for name in SPLITS}, []
+        counts = {name: int(getattr(config, name)) for name in SPLITS}
+        return {**counts, **{f"{name} questions": QUESTIONS_PER_SCENE * count for name, count in counts.items()}}, []
     absent = missing_folder(config)
     if absent is not None:
         return {}, [absent]
@@ -106,7 +111,12 @@ def _count_pictures(config: ExperimentConfig) -> tuple[Mapping[str, int], list[s
         data = read_splits(config)
     except HeadImpactError as error:
         return {}, list(getattr(error, "faults", ()) or [str(error)])
-    return {name: len(data.split(name)) for name in SPLITS if name in data.split_names}, []
+    pictures = {name: data.split(name) for name in SPLITS if name in data.split_names}
+    counts = {name: len(found) for name, found in pictures.items()}
+    if VQA in (config.tune_task, *tasks_of(config)):
+        asked = {name: with_questions(found) for name, found in pictures.items()}
+        counts |= {f"{name} questions": sum(len(one.questions) for one in found) for name, found in asked.items()}
+    return counts, []
 
 
 def count_choices(config: ExperimentConfig, selection: Selection) -> int:
@@ -133,13 +143,13 @@ def estimate_experiment(
 
     A forward pass is 2 operations a parameter and token. Frozen weights need no gradients of their own, so a step of
     the tuning is at most two forward passes: the backward one ends at the lowest tuned layer. Vision towers count as if
-    each of their parameters met every token once.
+    each of their parameters met every token once. Generation counts as if it were as fast as reading, which it is not.
 
     Args:
         config: Options.
         architecture: The model's sizes.
         selections: As large as an arm will be, one for each rank.
-        counts: Pictures of each split.
+        counts: Pictures of each split, and its questions where they are asked.
 
     Returns:
         The estimate.
@@ -159,13 +169,19 @@ def estimate_experiment(
     step = 2 * picture * config.batch_size * config.gradient_accumulation_steps
     steps = tuned * max(point.max_steps for point in points)
     steps += sum(choices) * sum(point.max_steps for point in points) if tried else 0
-    responses = (tuned + 1) * counts["test"] * len(tasks) + tried * counts.get("validation", 0)
+    responses = (tuned + 1) * sum(_responses(counts, task, "test") for task in tasks)
+    responses += tried * _responses(counts, config.tune_task, "validation")
     return Estimate(
         tuned=tuned,
         tried=tried,
         operations=scored + steps * step + responses * answered,
         memory_bytes=_memory(config, architecture, selections),
     )
+
+
+def _responses(counts: Mapping[str, int], task: str, split: str) -> int:
+    """Count what is generated for a task on a split."""
+    return counts.get(split if task == CAPTIONING else f"{split} questions", 0)
 
 
 def _memory(config: ExperimentConfig, architecture: ArchitectureSummary, selections: Sequence[Selection]) -> float:
