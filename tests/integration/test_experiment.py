@@ -188,8 +188,8 @@ def test_a_dry_run_lists_every_fault_at_once_and_writes_nothing(config, scenes, 
     assert [line.strip().split(":")[0] for line in answer.errors[1:]] == [
         "--margin is 0.0; expected a difference above 0 that would matter.",
         "Output already exists",
-        "Cannot choose 4 layers",
         f"No questions in {data}",
+        "Cannot choose 4 layers",
     ]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 

@@ -96,7 +96,7 @@ class ExperimentConfig(MetricOptions, ModelOptions, OutputOptions):
     tokens: int = 512
     """Tokens of a picture with prompt and response, for the estimate before the start."""
     tflops: float = 100.0
-    """Billions of thousands of operations a second that the device reaches, for the same estimate."""
+    """Trillions of operations a second that the device reaches (TFLOP/s), for the same estimate."""
 
 
 @dataclass(frozen=True, kw_only=True)

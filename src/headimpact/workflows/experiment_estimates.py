@@ -62,21 +62,17 @@ def print_plan(config: ExperimentConfig) -> None:
 
     Raises:
         DataFormatError: If something is wrong; every fault is listed.
-        HeadImpactError: If one thing alone is wrong.
     """
-    model = ModelOptions(**model_options(config))
-    found: dict[str, ArchitectureSummary] = {}
-    checks = (*option_checks(config), lambda: find_run(config, done_file=REPORT_FILE), lambda: _open(model, found))
-    faults = collect_faults(*checks)
-    if found:
-        faults += collect_faults(lambda: check_arms(config, found["model"]))
+    faults = collect_faults(*option_checks(config), lambda: find_run(config, done_file=REPORT_FILE))
+    architecture, model_faults = _find_architecture(ModelOptions(**model_options(config)))
     counts, data_faults = _count_pictures(config)
-    faults += data_faults
-    if faults:
+    faults += [*model_faults, *data_faults]
+    if architecture is not None:
+        faults += collect_faults(lambda: check_arms(config, architecture))
+    if architecture is None or faults:
         raise DataFormatError(
             faults[0] if len(faults) == 1 else f"The experiment has {len(faults)} faults; expected none.", faults=faults
         )
-    architecture = found["model"]
     selections = check_arms(config, architecture)
     arms = ["base", *wanted_arms(config).labels()]
     estimate = estimate_experiment(config, architecture, selections, counts)
@@ -93,10 +89,13 @@ def print_plan(config: ExperimentConfig) -> None:
     )
 
 
-def _open(model: ModelOptions, found: dict[str, ArchitectureSummary]) -> None:
-    """Check a model without its weights and put its sizes into `found`."""
-    check_model(model)
-    found["model"] = read_architecture(model)
+def _find_architecture(model: ModelOptions) -> tuple[ArchitectureSummary | None, list[str]]:
+    """Give a model's sizes without its weights, and list what is wrong with it."""
+    try:
+        check_model(model)
+        return read_architecture(model), []
+    except HeadImpactError as error:
+        return None, [str(error)]
 
 
 def _count_pictures(config: ExperimentConfig) -> tuple[Mapping[str, int], list[str]]:
