@@ -144,9 +144,9 @@ def test_an_arm_whose_loss_is_nan_is_named_and_the_others_stand(config, tmp_path
     monkeypatch.setattr(transformers.Trainer, "create_optimizer", poison)
     answer = run(*words, "--resume")
     assert answer.code == 1
-    said = "Run random-1-r2-seed0 failed, the others go on. Tuning diverged in step 1 of 1: the loss is nan"
-    assert said in caplog.text
-    assert "Failed, left out: random-1-r2-seed0. Tuning diverged" in answer.out
+    assert "Run random-1-r2-seed0 failed, the others go on. Tuning" in caplog.text
+    assert "diverged in step 1 of 1: the loss is nan" in caplog.text
+    assert "Failed, left out: random-1-r2-seed0. Tuning" in answer.out
     content = json.loads((out / "comparison-captioning-r2" / "comparison.json").read_text())
     assert {row["arm"] for row in content["rows"]} >= {"base", "top-k", "random", "all"}
     monkeypatch.undo()
