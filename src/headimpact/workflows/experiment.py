@@ -16,7 +16,8 @@ from headimpact.workflows.configs import ModelOptions, ScoreConfig
 from headimpact.workflows.dataset import prompt_for
 from headimpact.workflows.experiment_bench import Bench, model_options
 from headimpact.workflows.experiment_configs import ExperimentConfig
-from headimpact.workflows.experiment_options import check_arms, check_options, read_splits
+from headimpact.workflows.experiment_estimates import announce, print_plan
+from headimpact.workflows.experiment_options import check_options, read_splits
 from headimpact.workflows.experiment_plan import (
     ARMS_FILE,
     BASE,
@@ -74,8 +75,6 @@ def run_experiment(config: ExperimentConfig) -> int:
         HeadImpactError: If a step fails; what is finished stays.
     """
     if config.dry_run:
-        from headimpact.workflows.experiment_estimates import print_plan
-
         print_plan(config)
         return 0
     check_options(config)
@@ -114,7 +113,7 @@ def choose_step(config: ExperimentConfig) -> Bench:
         )
     given = None if config.data is None else read_splits(config)
     loaded = open_model(ModelOptions(**model_options(config)))
-    check_arms(config, loaded.family.architecture(loaded.config))
+    announce(config, loaded.family.architecture(loaded.config), given)
     with started_run(config, work=WORK):
         bench = Bench(config, loaded, read_splits(config) if given is None else given)
         if not (config.out / ARMS_FILE).is_file():

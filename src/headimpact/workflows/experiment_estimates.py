@@ -1,11 +1,13 @@
 """What an experiment will be, from its options and the model's config alone: arms, cost of each, time and memory."""
 
 import dataclasses
+import logging
 import math
 from collections.abc import Mapping, Sequence
 
 from headimpact.core.architecture import ArchitectureSummary
 from headimpact.core.errors import DataFormatError, HeadImpactError
+from headimpact.data.dataset import KeyObjectDataset
 from headimpact.data.formats.questions import with_questions
 from headimpact.selection.selection import Selection
 from headimpact.workflows.answers import print_answer
@@ -38,6 +40,7 @@ BYTES_OF_LORA = 16
 QUESTIONS_PER_SCENE = 32
 """About how many questions a generated scene has, while none is made."""
 QUANTIZED_BYTES = {"4bit": 0.5, "8bit": 1.0}
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +68,7 @@ def print_plan(config: ExperimentConfig) -> None:
     """
     faults = collect_faults(*option_checks(config), lambda: find_run(config, done_file=REPORT_FILE))
     architecture, model_faults = _find_architecture(ModelOptions(**model_options(config)))
-    counts, data_faults = _count_pictures(config)
+    counts, data_faults = _read(config)
     faults += [*model_faults, *data_faults]
     if architecture is not None:
         faults += collect_faults(lambda: check_arms(config, architecture))
@@ -73,8 +76,8 @@ def print_plan(config: ExperimentConfig) -> None:
         raise DataFormatError(
             faults[0] if len(faults) == 1 else f"The experiment has {len(faults)} faults; expected none.", faults=faults
         )
-    selections = check_arms(config, architecture)
     arms = ["base", *wanted_arms(config).labels()]
+    selections = check_arms(config, architecture)
     estimate = estimate_experiment(config, architecture, selections, counts)
     print_answer(
         ["dry run, nothing was written", *_describe(config, architecture, selections, estimate), "arms:", *arms],
@@ -98,24 +101,35 @@ def _find_architecture(model: ModelOptions) -> tuple[ArchitectureSummary | None,
         return None, [str(error)]
 
 
-def _count_pictures(config: ExperimentConfig) -> tuple[Mapping[str, int], list[str]]:
-    """Count the pictures and questions of every split, and list what is wrong with the data."""
+def _read(config: ExperimentConfig) -> tuple[Mapping[str, int], list[str]]:
+    """Count what is in the data, and list what is wrong with it."""
     if config.data is None:
-        counts = {name: int(getattr(config, name)) for name in SPLITS}
-        return {**counts, **{f"{name} questions": QUESTIONS_PER_SCENE * count for name, count in counts.items()}}, []
+        return count_data(config, None), []
     absent = missing_folder(config)
     if absent is not None:
         return {}, [absent]
     try:
-        data = read_splits(config)
+        return count_data(config, read_splits(config)), []
     except HeadImpactError as error:
         return {}, list(getattr(error, "faults", ()) or [str(error)])
+
+
+def count_data(config: ExperimentConfig, data: KeyObjectDataset | None) -> dict[str, int]:
+    """Count the pictures of every split, and its questions where they are asked.
+
+    Args:
+        config: Options.
+        data: All pictures; None where scenes are still to be made.
+    """
+    if data is None:
+        counts = {name: int(getattr(config, name)) for name in SPLITS}
+        return {**counts, **{f"{name} questions": QUESTIONS_PER_SCENE * count for name, count in counts.items()}}
     pictures = {name: data.split(name) for name in SPLITS if name in data.split_names}
     counts = {name: len(found) for name, found in pictures.items()}
     if VQA in (config.tune_task, *tasks_of(config)):
         asked = {name: with_questions(found) for name, found in pictures.items()}
         counts |= {f"{name} questions": sum(len(one.questions) for one in found) for name, found in asked.items()}
-    return counts, []
+    return counts
 
 
 def count_choices(config: ExperimentConfig, selection: Selection) -> int:
@@ -199,6 +213,24 @@ def _bytes_per_number(config: ExperimentConfig) -> int:
 
     on_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
     return 4 if config.dtype == "float32" or (config.dtype == "auto" and on_cpu) else 2
+
+
+def announce(config: ExperimentConfig, architecture: ArchitectureSummary, data: KeyObjectDataset | None) -> None:
+    """Say what will be done and what it will take, before it is begun.
+
+    Args:
+        config: Options.
+        architecture: The model's sizes.
+        data: All pictures; None where scenes are still to be made.
+
+    Raises:
+        OptionError: If the model has no room for the arms.
+        UnknownNameError: If it has no such projection.
+    """
+    selections = check_arms(config, architecture)
+    estimate = estimate_experiment(config, architecture, selections, count_data(config, data))
+    for line in _describe(config, architecture, selections, estimate):
+        _LOG.info("%s", line)
 
 
 def _describe(
