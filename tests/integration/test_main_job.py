@@ -333,8 +333,9 @@ def test_a_demo_runs_whole_and_is_not_done_again(tiny_llava, tmp_path):
     assert not out.exists()
     first = done(*words, "--resume").out.splitlines()
     assert first[-1].startswith(f"report: {out / 'report.html'}")
-    assert {path.name for path in (out / "evaluated").iterdir()} == {
-        "base", "top-k-seed0", "bottom-k-seed0", "last-n-seed0", "random-0-seed0", "depth-matched-0-seed0",
+    assert {path.name for path in (out / "evaluated-captioning").iterdir()} == {
+        "base", "top-k-r8-seed0", "bottom-k-r8-seed0", "last-n-r8-seed0", "random-0-r8-seed0",
+        "depth-matched-0-r8-seed0",
     }  # fmt: skip
     before = folder_bytes(out)
     again = done(*words, "--resume").out.splitlines()

@@ -236,6 +236,23 @@ def test_what_the_readme_shows_of_the_study_is_what_the_study_said(task):
     assert set(block.split("\n```")[0].splitlines()) <= set(answer)
 
 
+@pytest.mark.parametrize("task", ["where", "wording", "vqa"])
+def test_what_the_page_of_the_experiment_shows_is_what_came_out(task):
+    answer = (ROOT / f"docs/results/experiment/{task}/answer.txt").read_text(encoding="utf-8").splitlines()
+    page = (ROOT / "docs/experiment.md").read_text(encoding="utf-8")
+    block = page.split(f"results/experiment/{task}/report.html))")[1].split("```\n")[1]
+    assert set(block.splitlines()) <= set(answer)
+    table = json.loads((ROOT / f"docs/results/experiment/{task}/comparison.json").read_text(encoding="utf-8"))
+    place = ("where", "wording", "vqa").index(task)
+    shown = {
+        line.split(" | ")[0].strip("| "): line.split(" | ")[1 + place] for line in page.splitlines() if " (" in line
+    }
+    for row in table["rows"]:
+        if row["test"] is not None:
+            effect, p = row["test"]["effect_size"], row["test"]["p_holm"]
+            assert shown[row["arm"]].strip("| ") == f"{effect:+.2f} ({p:.3f})"
+
+
 def test_what_the_protocol_says_of_the_second_task_is_what_came_out():
     text = (ROOT / "docs/results/study_wording/comparison.json").read_text(encoding="utf-8")
     rows = {row["arm"]: row for row in json.loads(text)["rows"]}

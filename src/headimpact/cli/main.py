@@ -22,6 +22,7 @@ from headimpact.core.registry import unknown_name_message
 from headimpact.workflows import (
     configs,
     dataset_configs,
+    experiment_configs,
     export_configs,
     knockout_configs,
     measure_configs,
@@ -30,8 +31,9 @@ from headimpact.workflows import (
 )
 
 COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
-    ("demo",): (configs.ExperimentConfig, "headimpact.workflows.experiment:demo_command"),
-    ("study",): (configs.StudyConfig, "headimpact.workflows.experiment:study_command"),
+    ("demo",): (experiment_configs.DemoConfig, "headimpact.workflows.experiment:demo_command"),
+    ("study",): (experiment_configs.StudyConfig, "headimpact.workflows.experiment:study_command"),
+    ("experiment",): (experiment_configs.ExperimentConfig, "headimpact.workflows.experiment:run_experiment"),
     ("dataset", "build", "scenes"): (configs.BuildScenesConfig, "headimpact.workflows.dataset:build_scenes_command"),
     ("dataset", "build", "pictures"): (
         picture_configs.BuildPicturesConfig,
@@ -254,8 +256,8 @@ def as_kind(kind: Any, value: Any) -> Any:
         value: What YAML made of the text.
 
     Returns:
-        The value; lists become tuples, texts paths where the field holds paths. `1e-3`, which YAML takes for a
-        text, becomes a number.
+        The value; lists become tuples, and so does a single value where the field holds several; texts become paths
+        where the field holds paths. `1e-3`, which YAML takes for a text, becomes a number.
 
     Raises:
         TypeError: If the value is of another kind.
@@ -264,8 +266,8 @@ def as_kind(kind: Any, value: Any) -> Any:
     for one in _alternatives(kind):
         if value is None and one is NoneType:
             return None
-        if get_origin(one) is tuple and isinstance(value, list):
-            return tuple(as_kind(get_args(one)[0], part) for part in value)
+        if get_origin(one) is tuple and value is not None:
+            return tuple(as_kind(get_args(one)[0], part) for part in (value if isinstance(value, list) else [value]))
         if one is Path and isinstance(value, str):
             return Path(value)
         if one is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from headimpact.comparison.arm_tests import ArmTest, weigh_choices
 from headimpact.comparison.arms import (
     ArmGroup,
     MeasuredRuns,
@@ -37,7 +38,8 @@ from headimpact.core.registry import unknown_name_message
 from headimpact.evaluation.metrics import METRICS
 
 TOP, RANDOM, DEPTH_MATCHED = "top-k", "random", "depth-matched"
-ORDER = (BASE, TOP, "bottom-k", RANDOM, DEPTH_MATCHED, "last-n", "all")
+RANDOM_HEADS = "random-heads"
+ORDER = (BASE, TOP, "bottom-k", RANDOM, DEPTH_MATCHED, "last-n", "gate-gradient", "top-heads", RANDOM_HEADS, "all")
 """Arms in the order of the table; others follow by name."""
 
 
@@ -80,6 +82,7 @@ def compare_runs(
     measured = {name: measure_runs(name, ordered, weights) for name in names}
     groups = group_runs(ordered, resamples=resamples, generator=generator)
     main, limit = measured[primary], _other_choices(ordered)
+    tests = _weigh_choices(main.turned(), groups)
     return ComparisonTable(
         primary=primary,
         margin=margin,
@@ -87,7 +90,7 @@ def compare_runs(
         shift_verdict=_judge_shift(main, groups, margin=margin, limit=limit),
         depth_matched_verdict=_judge_value(main, groups, DEPTH_MATCHED, margin=margin, limit=None),
         exhaustive=_exhaustive_rank(main, ordered),
-        rows=tuple(_row(arm, groups, ordered, measured) for arm in groups),
+        rows=tuple(_row(arm, groups, ordered, measured, test=tests.get(arm)) for arm in groups),
         images=images,
         notes=(*notes, *_notes(groups, ordered)),
         options={"resamples": resamples, "confidence": CONFIDENCE, "identity": dict(ordered[0].identity)},
@@ -176,7 +179,12 @@ def _weigh(
 
 
 def _row(
-    arm: str, groups: Mapping[str, ArmGroup], runs: Sequence[EvaluatedRun], measured: Mapping[str, MeasuredRuns]
+    arm: str,
+    groups: Mapping[str, ArmGroup],
+    runs: Sequence[EvaluatedRun],
+    measured: Mapping[str, MeasuredRuns],
+    *,
+    test: ArmTest | None,
 ) -> ComparisonRow:
     """Describe one arm."""
     group = groups[arm]
@@ -191,7 +199,22 @@ def _row(
         shifts=_differences(arm, BASE, groups, measured),
         against_random=_differences(arm, RANDOM, groups, measured) if arm != BASE else {},
         points=tuple(_point(run, list(measured)) for run in members),
+        test=test,
     )
+
+
+def _weigh_choices(measured: MeasuredRuns, groups: Mapping[str, ArmGroup]) -> dict[str, ArmTest]:
+    """Hold every arm that is one choice, at the same cost as the draws, against random draws of its kind."""
+    draws = {arm: observed_draws(measured, groups[arm]) for arm in (RANDOM, RANDOM_HEADS) if arm in groups}
+    choices = {
+        arm: (
+            float(observed_draws(measured, groups[arm])[0]),
+            RANDOM_HEADS if arm == "top-heads" and RANDOM_HEADS in groups else RANDOM,
+        )
+        for arm in groups
+        if arm in CHOSEN and arm not in (RANDOM, DEPTH_MATCHED, RANDOM_HEADS)
+    }
+    return weigh_choices(choices, draws)
 
 
 def _arm_estimate(measured: MeasuredRuns, group: ArmGroup) -> Estimate:

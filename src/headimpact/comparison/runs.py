@@ -11,7 +11,9 @@ from headimpact.core.errors import DataFormatError, IncompatibleRunsError
 from headimpact.evaluation.results import METRICS_FILE, PREDICTIONS_FILE, read_metrics
 
 BASE = "base"
-CHOSEN = ("top-k", "bottom-k", "random", "depth-matched", "last-n")
+CHOSEN = (
+    "top-k", "bottom-k", "random", "depth-matched", "last-n", "top-heads", "random-heads", "gate-gradient",
+)  # fmt: skip
 """Strategies that choose layers; their trainable parameters must be equal."""
 BUDGET_TOLERANCE = 0.01
 """How far the trainable parameters of such arms may differ, as a share."""

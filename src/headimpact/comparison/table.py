@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headimpact.comparison.arm_tests import ArmTest
 from headimpact.comparison.statistics import Estimate, Variances
 from headimpact.comparison.verdict import Evidence, Verdict
 from headimpact.core.artifacts import atomic_file, read_json, write_json
@@ -50,6 +51,8 @@ class ComparisonRow:
         against_random: Metric name to difference from the mean of the random draws; empty for the base and
             for the random draws themselves.
         points: The single runs.
+        test: The choice against random draws in the primary metric, corrected for all choices; None for draws, for arms
+            that cost more, and where there are too few draws.
     """
 
     arm: str
@@ -61,6 +64,7 @@ class ComparisonRow:
     shifts: Mapping[str, Estimate]
     against_random: Mapping[str, Estimate]
     points: tuple[RunPoint, ...]
+    test: ArmTest | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,15 +113,27 @@ class ComparisonTable:
     def to_markdown(self) -> str:
         """Write the verdict's sentences, the table of the primary metric and of the others."""
         others = sorted({name for row in self.rows for name in row.values} - {self.primary})
-        head = ["arm", "draws", "seeds", "trainable", self.primary, "shift against base", "against random", *others]
+        head = ["arm", "draws", "seeds", "trainable", self.primary, "shift against base", "against random"]
+        head += ["effect size", "p (Holm)", *others]
         lines = [_markdown_row(head), _markdown_row(["---"] * len(head))]
         for row in self.rows:
             cells = [row.arm, str(row.draws), str(row.seeds), f"{row.trainable_parameters} ({row.trainable_share:.4%})"]
             cells += [_cell(row.values.get(self.primary)), _cell(row.shifts.get(self.primary), sign=True)]
-            cells += [_cell(row.against_random.get(self.primary), sign=True)]
+            cells += [_cell(row.against_random.get(self.primary), sign=True), *_test_cells(row.test)]
             cells += [_cell(row.values.get(name)) for name in others]
             lines.append(_markdown_row(cells))
-        return "\n\n".join([*self.sentences(), "\n".join(lines), *self.notes]) + "\n"
+        return "\n\n".join([*self.sentences(), "\n".join(lines), *self._shift_lines(others), *self.notes]) + "\n"
+
+    def _shift_lines(self, others: Sequence[str]) -> list[str]:
+        """Write the other metrics' shifts against the untuned model, as a second table."""
+        tuned = [row for row in self.rows if row.shifts]
+        if not tuned or not others:
+            return []
+        lines = [_markdown_row(["shift against base", *others]), _markdown_row(["---"] * (1 + len(others)))]
+        lines += [
+            _markdown_row([row.arm, *(_cell(row.shifts.get(name), sign=True) for name in others)]) for row in tuned
+        ]
+        return ["\n".join(lines)]
 
     def sentences(self) -> tuple[str, ...]:
         """Give the verdicts as sentences, the main one first."""
@@ -138,6 +154,7 @@ class ComparisonTable:
         writer = csv.writer(file, lineterminator="\n")
         kinds = ("value", "shift", "against_random")
         columns = [name for kind in kinds for name in (kind, f"{kind}_low", f"{kind}_high")]
+        columns += ["effect_size", "p", "p_holm"]
         writer.writerow(["arm", "draws", "seeds", "trainable_parameters", "trainable_share", "metric", *columns])
         for row in self.rows:
             for metric in row.values:
@@ -145,6 +162,8 @@ class ComparisonTable:
                 numbers = [
                     number for one in found for number in ((one.value, one.low, one.high) if one else ("", "", ""))
                 ]
+                is_tested = row.test is not None and metric == self.primary
+                numbers += [getattr(row.test, name) if is_tested else "" for name in columns[-3:]]
                 facts = [row.arm, row.draws, row.seeds, row.trainable_parameters, row.trainable_share]
                 writer.writerow([*facts, metric, *numbers])
         return file.getvalue()
@@ -210,7 +229,10 @@ def _read_row(content: Mapping[str, Any]) -> ComparisonRow:
         for kind in ("values", "shifts", "against_random")
     }
     points = tuple(RunPoint(**{**point, "layers": tuple(point["layers"])}) for point in content["points"])
-    return ComparisonRow(**{**content, **estimates, "points": points})
+    test = content.get("test")
+    return ComparisonRow(
+        **{**content, **estimates, "points": points, "test": None if test is None else ArmTest(**test)}
+    )
 
 
 def read_verdict(content: Mapping[str, Any]) -> Verdict:
@@ -224,6 +246,11 @@ def read_verdict(content: Mapping[str, Any]) -> Verdict:
 def _optional_verdict(content: Mapping[str, Any] | None) -> Verdict | None:
     """Build a verdict where there is one."""
     return None if content is None else read_verdict(content)
+
+
+def _test_cells(test: ArmTest | None) -> list[str]:
+    """Write a choice's effect size and corrected p-value."""
+    return ["–", "–"] if test is None else [f"{test.effect_size:+.2f}", f"{test.p_holm:.3f}"]  # noqa: RUF001
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

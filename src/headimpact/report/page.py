@@ -194,6 +194,15 @@ class ComparisonPart:
 
 
 @dataclasses.dataclass(frozen=True)
+class LearningPart:
+    """How the loss of every arm fell: a drawing and its caption."""
+
+    rank: str
+    curves: Drawings
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
 class KnockoutPart:
     """Everything about one knockout run: findings, the arms in plots, a score against what silencing does, tables."""
 
@@ -235,3 +244,4 @@ class Page:
     facts: tuple[FactTable, ...]
     run_tables: tuple[Table, ...]
     tuning_effects: tuple[Table, ...] = ()
+    learning: tuple[LearningPart, ...] = ()

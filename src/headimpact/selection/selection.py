@@ -23,7 +23,8 @@ class Selection:
     """Layers of one model's language part, or single heads of them, that are to be tuned.
 
     Attributes:
-        strategy: How they were chosen, as in `STRATEGIES`; `given` for layers named by hand.
+        strategy: How they were chosen, as in `STRATEGIES`; `given` for layers named by hand; of an
+            experiment's arm its name.
         layers: The layers, 0-based, ascending.
         architecture: The model's language part.
         heads: Layer and query head of each chosen head, ascending, all of them in `layers`; None where whole layers

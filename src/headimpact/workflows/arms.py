@@ -1,57 +1,118 @@
-"""The arms of an experiment: the choice, its opposite, the habit of taking the last layers, random choices."""
+"""The arms of an experiment: the choice, its opposite, habits, other ways to choose, and random choices."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
+from headimpact.comparison.runs import BUDGET_TOLERANCE
+from headimpact.core.errors import OptionError
+from headimpact.scoring.combination import find_score
 from headimpact.scoring.head_scores import HeadScores
+from headimpact.selection.heads import select_heads
 from headimpact.selection.selection import Selection
 from headimpact.selection.strategies import select_layers
 
-SINGLE = ("top-k", "bottom-k", "last-n")
-"""Arms of which there is one; every arm has as many layers."""
+TOP, RANDOM = "top-k", "random"
+DRAWN = (RANDOM, "depth-matched", "random-heads")
+"""Arms of which there are several draws."""
+ARMS = (TOP, "bottom-k", "last-n", RANDOM, "depth-matched", "all", "top-heads", "random-heads", "gate-gradient")
+"""Arms that an experiment can have, in the order in which they are tuned."""
+ENTIRE = "all"
+"""The arm that costs more than the others: LoRA on every layer, as one would without a choice."""
 
 
-def choose_arms(
-    scores: HeadScores,
-    *,
-    k: int | None,
-    seed: int,
-    r: int,
-    target_modules: Sequence[str],
-    random_draws: int | None,
-    depth_matched_draws: int,
-) -> list[tuple[str, Selection]]:
-    """Choose the layers of every arm.
+@dataclasses.dataclass(frozen=True)
+class ArmRequest:
+    """What arms are wanted.
 
-    Args:
-        scores: What the layers are chosen by.
-        k: Layers per arm; the default number if left out.
+    Attributes:
+        names: Some of `ARMS`, the top one among them.
+        draws: How often each of `DRAWN` is drawn; None for `random` takes every set of k layers but the top one.
+        k: Layers per arm; None for the default number, or where a budget says it.
+        budget: Trainable parameters per arm, or None.
         seed: Seed of the random choices.
-        r: LoRA rank.
         target_modules: Projections that LoRA adapts.
-        random_draws: Number of random choices; None takes every set of k layers other than the top one.
-        depth_matched_draws: Number of depth-matched random choices.
-
-    Returns:
-        Name and selection of each arm, in the order in which they are tuned.
-
-    Raises:
-        OptionError: If k does not fit the model, or there are fewer choices than draws.
     """
 
-    def choose(strategy: str, draw: int = 0) -> Selection:
+    names: Sequence[str]
+    draws: dict[str, int | None]
+    k: int | None
+    budget: str | None
+    seed: int
+    target_modules: tuple[str, ...]
+
+    def labels(self) -> list[str]:
+        """Name the arms, draw by draw, before any score is known."""
+        return [label for name in ARMS if name in self.names for label in self._labels_of(name)]
+
+    def _labels_of(self, name: str) -> list[str]:
+        """Name one arm, or its draws."""
+        if name not in DRAWN:
+            return [name]
+        count = self.draws[name]
+        return ["random: every other set of k layers"] if count is None else [f"{name}-{draw}" for draw in range(count)]
+
+
+def choose_arms(scores: HeadScores, wanted: ArmRequest, *, r: int) -> list[tuple[str, Selection]]:
+    """Choose what every arm tunes at one rank.
+
+    Arms of single heads fill as many live parameters as the top layers take. A selection's strategy is the arm's name.
+
+    Args:
+        scores: What layers and heads are chosen by.
+        wanted: The arms.
+        r: LoRA rank.
+
+    Returns:
+        Name and selection of each arm or draw, in the order in which they are tuned.
+
+    Raises:
+        OptionError: If k or the budget does not fit the model, there are fewer choices than draws, or an arm would not
+            have as many live parameters as the others.
+        UnknownNameError: If the model has no such projection, or the run no gate gradients.
+    """
+
+    def layers(strategy: str, draw: int = 0, by: HeadScores = scores) -> Selection:
         return select_layers(
-            scores, strategy=strategy, k=k, seed=seed, draw=draw, r=r, target_modules=tuple(target_modules)
+            by,
+            strategy=strategy,
+            k=None if strategy == ENTIRE else wanted.k,
+            budget=None if strategy == ENTIRE else wanted.budget,
+            seed=wanted.seed,
+            draw=draw,
+            r=r,
+            target_modules=wanted.target_modules,
         )
 
-    arms = [(strategy, choose(strategy)) for strategy in SINGLE]
-    top = arms[0][1]
-    if random_draws is None:
-        arms += every_other_choice(top)
-    else:
-        arms += [(f"random-{draw}", choose("random", draw)) for draw in range(random_draws)]
-    arms += [(f"depth-matched-{draw}", choose("depth-matched", draw)) for draw in range(depth_matched_draws)]
+    top = layers(TOP)
+
+    def heads(strategy: str, draw: int = 0) -> Selection:
+        return select_heads(
+            scores,
+            strategy=strategy,
+            budget=str(top.trainable_parameters()),
+            seed=wanted.seed,
+            draw=draw,
+            r=top.r,
+            target_modules=wanted.target_modules,
+        )
+
+    special: dict[str, Callable[[int], Selection]] = {
+        "top-heads": lambda _: heads("top-k"),
+        "random-heads": lambda draw: heads("random", draw),
+        "gate-gradient": lambda _: layers(TOP, by=find_score(scores, "gate_gradient")),
+    }
+    arms: list[tuple[str, Selection]] = []
+    for name in (name for name in ARMS if name in wanted.names):
+        count = wanted.draws[name] if name in DRAWN else 1
+        if count is None:
+            arms += every_other_choice(top)
+            continue
+        for draw in range(count):
+            chosen = special[name](draw) if name in special else layers(name, draw)
+            label = f"{name}-{draw}" if name in DRAWN else name
+            arms.append((label, dataclasses.replace(chosen, strategy=name)))
+    _check_equal_cost(arms)
     return arms
 
 
@@ -71,9 +132,16 @@ def every_other_choice(top: Selection) -> list[tuple[str, Selection]]:
     ]
 
 
-def arm_names(random_draws: int | None, depth_matched_draws: int) -> list[str]:
-    """Name the arms of a plan before any score is known."""
-    random = ["random: every other set of k layers"]
-    if random_draws is not None:
-        random = [f"random-{draw}" for draw in range(random_draws)]
-    return ["base", *SINGLE, *random, *(f"depth-matched-{draw}" for draw in range(depth_matched_draws))]
+def _check_equal_cost(arms: Sequence[tuple[str, Selection]]) -> None:
+    """Refuse arms that could not be compared in the end.
+
+    Raises:
+        OptionError: If the live parameters of two of them differ by more than the tolerance.
+    """
+    live = {label: one.trainable_parameters() for label, one in arms if one.strategy != ENTIRE}
+    low, high = min(live, key=lambda label: live[label]), max(live, key=lambda label: live[label])
+    if live[high] > (1 + BUDGET_TOLERANCE) * live[low]:
+        raise OptionError(
+            f"Arms would not cost the same: {low} has {live[low]:,} live parameters, {high} {live[high]:,}; expected "
+            f"within {BUDGET_TOLERANCE:.0%}. Leave one of them out of --arms, or change --k, --r or --target-modules."
+        )

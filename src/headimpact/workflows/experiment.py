@@ -1,266 +1,169 @@
-"""The whole job in one process: scenes, scores, a choice, every arm tuned and evaluated, verdict, report.
+"""The whole job: scores, a choice, every arm tuned and evaluated, verdict, report. `demo` and `study` are this too.
 
-Every step is a folder of small files, done once: a run that was stopped goes on where it was.
+Every step is a folder of small files, done once: a run that was stopped goes on where it was, and arms can be shared
+out over processes and machines that see the same folder.
 """
 
 import dataclasses
-import logging
+import os
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from headimpact.comparison.table import ComparisonTable
-from headimpact.data.dataset import KeyObjectDataset
-from headimpact.report.builder import build_report
+from headimpact.core.errors import OptionError
 from headimpact.scoring.head_scores import HeadScores
-from headimpact.selection.selection import Selection
 from headimpact.workflows.answers import print_answer
-from headimpact.workflows.arms import arm_names, choose_arms
-from headimpact.workflows.comparison import compare_folders, describe_table, write_comparison
-from headimpact.workflows.configs import EvaluateConfig, ExperimentConfig, ModelOptions, ScoreConfig, TuneConfig
-from headimpact.workflows.dataset import prompt_for, read_checked
-from headimpact.workflows.evaluation import describe_adapter, evaluate_model, evaluation_blocks
-from headimpact.workflows.experiment_options import check_arms, check_options, read_splits
-from headimpact.workflows.opening import check_model, open_model
-from headimpact.workflows.run_folder import claim_run, find_run, started_run
-from headimpact.workflows.tuning import tune_folder, tuning_examples
+from headimpact.workflows.arms import choose_arms
+from headimpact.workflows.configs import ModelOptions, ScoreConfig
+from headimpact.workflows.dataset import prompt_for
+from headimpact.workflows.experiment_bench import Bench, model_options
+from headimpact.workflows.experiment_configs import ExperimentConfig
+from headimpact.workflows.experiment_estimates import announce, print_plan
+from headimpact.workflows.experiment_options import check_options, read_splits
+from headimpact.workflows.experiment_plan import (
+    ARMS_FILE,
+    BASE,
+    ExperimentFolder,
+    failures,
+    planned_runs,
+    read_arms,
+    wanted_arms,
+    write_arms,
+)
+from headimpact.workflows.experiment_results import FAILED, REPORT_FILE, compare_step, is_finished, print_finding
+from headimpact.workflows.experiment_runs import carry_out_all, leave_launcher, share_arms
+from headimpact.workflows.opening import open_model
+from headimpact.workflows.run_folder import check_same_options, claim_run, find_run, started_run
 
-if TYPE_CHECKING:
-    from headimpact.models.loading import LoadedModel
-
-DONE_FILE = "report.html"
-WORK = ("scores/*samples/shard_*",)
+WORK = ("scores/*samples/shard_*", ARMS_FILE)
 """Files of a run that are worth keeping when it fails."""
 
-EVALUATION_BATCH = 64
-_LOG = logging.getLogger(__name__)
 
-
-@dataclasses.dataclass(frozen=True)
-class Bench:
-    """What every step of an experiment shares.
-
-    Attributes:
-        config: The experiment's options.
-        loaded: The base model, loaded once.
-        data: All pictures.
-        prompt: What is asked about every picture.
-    """
-
-    config: ExperimentConfig
-    loaded: "LoadedModel"
-    data: KeyObjectDataset
-    prompt: str
-
-    @property
-    def folder(self) -> Path:
-        """The data folder."""
-        return self.data.root
-
-
-def demo_command(config: ExperimentConfig) -> None:
+def demo_command(config: ExperimentConfig) -> int:
     """Run the whole job at a size that takes minutes on two cores.
 
+    Returns:
+        0, or 1 where a run of it failed.
+
     Raises:
         HeadImpactError: If an input is wrong or a step fails.
     """
-    run_experiment(config)
+    return run_experiment(config)
 
 
-def study_command(config: ExperimentConfig) -> None:
+def study_command(config: ExperimentConfig) -> int:
     """Run the full protocol of `docs/protocol.md`: every k-subset of layers.
 
+    Returns:
+        0, or 1 where a run of it failed.
+
     Raises:
         HeadImpactError: If an input is wrong or a step fails.
     """
-    run_experiment(dataclasses.replace(config, exhaustive=True))
+    return run_experiment(dataclasses.replace(config, exhaustive=True))
 
 
-def run_experiment(config: ExperimentConfig) -> None:
-    """Run or go on with an experiment and print its verdict, its table and the report's path.
+def run_experiment(config: ExperimentConfig) -> int:
+    """Run an experiment, go on with one, or do one step of it; print what came out.
 
     Args:
-        config: Options of `demo` and `study`.
+        config: Options of `experiment`, `demo` and `study`.
+
+    Returns:
+        0, or 1 where a run of it failed; the others stand.
 
     Raises:
         OptionError: If an option cannot be carried out.
-        HeadImpactError: If a step fails; finished steps stay.
+        HeadImpactError: If a step fails; what is finished stays.
     """
-    check_options(config)
-    if find_run(config, done_file=DONE_FILE) and not config.dry_run:
-        _print_finding(config, f"finished already: {config.out / DONE_FILE}")
-        return
-    model = ModelOptions(model=config.model, device=config.device)
     if config.dry_run:
-        check_model(model)
-        names = arm_names(None if config.exhaustive else config.random_draws, config.depth_matched_draws)
-        print_answer(["dry run, nothing was written", *names], {"arms": names}, as_json=config.json)
-        return
+        print_plan(config)
+        return 0
+    check_options(config)
+    if config.step == "compare":
+        check_same_options(config, config.out)
+        compare_step(config)
+        return print_finding(config, last_line=f"report: {config.out / REPORT_FILE}")
+    if config.step == "tune" or config.arm:
+        check_same_options(config, config.out)
+        return tune_step(config)
+    if find_run(config, done_file=REPORT_FILE) and config.step == "all" and is_finished(config):
+        return print_finding(config, last_line=f"finished already: {config.out / REPORT_FILE}")
     started = time.monotonic()
-    loaded = open_model(model)
-    check_arms(config, loaded)
-    given = None if config.data is None else read_splits(config.data)
-    with started_run(config, work=WORK):
-        bench = set_up(config, loaded, given)
-        scores = score_step(bench)
-    arms = select_step(bench, scores)
-    tune_step(bench, arms)
-    evaluate_step(bench, arms)
+    bench = choose_step(config)
+    arms = read_arms(bench.folder)
+    if config.step == "arms":
+        print_answer([BASE, *arms], {"arms": [BASE, *arms]}, as_json=config.json)
+        return 0
+    carry_out_all(bench, planned_runs(config, arms), with_base=True)
     compare_step(config)
-    report = build_report([config.out], config.out / DONE_FILE, overwrite=True)
-    _print_finding(config, f"report: {report} ({(time.monotonic() - started) / 60:.1f} minutes)")
+    minutes = (time.monotonic() - started) / 60
+    return print_finding(config, last_line=f"report: {config.out / REPORT_FILE} ({minutes:.1f} minutes)")
 
 
-def _print_finding(config: ExperimentConfig, last_line: str) -> None:
-    """Say what an experiment found, from its files; the table and the report's path come last."""
-    top = Selection.read(config.out / "selections" / "top-k.json")
-    table = ComparisonTable.read(config.out / "comparison")
-    print_answer(
-        [
-            f"layers: {' '.join(map(str, top.layers))}",
-            f"PEFT targets: {' '.join(top.target_module_names())}",
-            "",
-            *describe_table(table),
-            "",
-            last_line,
-        ],
-        {
-            "layers": list(top.layers),
-            "target_modules": list(top.target_module_names()),
-            "verdict": table.verdict.answer if table.verdict else None,
-            "sentences": list(table.sentences()),
-            "report": str(config.out / DONE_FILE),
-        },
-        as_json=config.json,
-    )
+def choose_step(config: ExperimentConfig) -> Bench:
+    """Score the heads on the calibration split and choose what every arm tunes.
 
-
-def set_up(config: ExperimentConfig, loaded: "LoadedModel", data: KeyObjectDataset | None) -> Bench:
-    """Make the scenes where no data is given, and put everything together."""
-    if data is None:
-        folder = config.out / "data"
-        if not folder.is_dir():
-            from headimpact.embedded.scenes import build_scenes
-
-            counts = {name: getattr(config, name) for name in ("calibration", "train", "validation", "test")}
-            build_scenes(folder, task=config.task, counts={k: v for k, v in counts.items() if v}, seed=config.seed)
-        data = read_checked(folder)
-    first = ScoreConfig(model=config.model, data=data.root, out=config.out)
-    return Bench(config=config, loaded=loaded, data=data, prompt=prompt_for(first, data))
+    Raises:
+        OptionError: If several processes were started: they share arms, and there are none yet.
+        HeadImpactError: If an input is wrong; nothing is written then.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise OptionError(
+            f"Several processes were started with --step {config.step}; expected one, which scores and chooses. Run "
+            "--step arms alone, then --step tune with as many as you like, then --step compare."
+        )
+    given = None if config.data is None else read_splits(config)
+    loaded = open_model(ModelOptions(**model_options(config)))
+    announce(config, loaded.family.architecture(loaded.config), given)
+    with started_run(config, work=WORK):
+        bench = Bench(config, loaded, read_splits(config) if given is None else given)
+        if not (config.out / ARMS_FILE).is_file():
+            scores = score_step(bench)
+            wanted = wanted_arms(config)
+            write_arms(bench.folder, {r: choose_arms(scores, wanted, r=r) for r in config.r})
+    return bench
 
 
 def score_step(bench: Bench) -> HeadScores:
-    """Score the heads on the calibration split."""
+    """Score the heads, unless that is done."""
     from headimpact.workflows.scoring import score_folder
 
+    experiment = bench.config
     config = ScoreConfig(
-        model=bench.config.model,
-        data=bench.folder,
-        out=bench.config.out / "scores",
-        batch_size=bench.config.batch_size,
-        seed=bench.config.seed,
-        k=bench.config.k,
-        baseline="untrained",
-        resume=True,
+        **bench.shared_options(),
+        out=bench.folder.scores,
+        scores="gate_gradient" if "gate-gradient" in experiment.arms else None,
+        batch_size=experiment.batch_size,
+        seed=experiment.seed,
+        k=experiment.k,
+        baseline=experiment.baseline,
     )
     if claim_run(config, done_file="head_scores.json"):
         return HeadScores.read(config.out)
-    return score_folder(bench.loaded, bench.data.split("calibration"), config=config, prompt=bench.prompt)
+    dataset = bench.data.split("calibration")
+    return score_folder(bench.loaded, dataset, config=config, prompt=prompt_for(config, dataset))
 
 
-def select_step(bench: Bench, scores: HeadScores) -> list[tuple[str, Selection]]:
-    """Choose every arm's layers and write the selections."""
-    config = bench.config
-    arms = choose_arms(
-        scores,
-        k=config.k,
-        seed=config.seed,
-        r=config.r,
-        target_modules=config.target_modules,
-        random_draws=None if config.exhaustive else config.random_draws,
-        depth_matched_draws=config.depth_matched_draws,
+def tune_step(config: ExperimentConfig) -> int:
+    """Tune and evaluate this process's share of the arms that were chosen before.
+
+    Returns:
+        0, or 1 where one of its runs failed.
+
+    Raises:
+        HeadImpactError: If the arms are not chosen yet or an input is wrong.
+    """
+    folder = ExperimentFolder(config.out)
+    arms = read_arms(folder)
+    runs = planned_runs(config, arms)
+    rank, count = leave_launcher()
+    mine = share_arms(config, arms, rank=rank, count=count)
+    runs = [run for run in runs if run.arm in mine]
+    bench = Bench(config, open_model(ModelOptions(**model_options(config))), read_splits(config))
+    carry_out_all(bench, runs, with_base=BASE in mine)
+    failed = failures(folder, runs)
+    print_answer(
+        [f"finished: {len(runs) - len(failed)} of {len(runs)} runs", *(f"failed: {name}" for name in failed)],
+        {"runs": [run.name for run in runs], "failed": failed},
+        as_json=config.json,
     )
-    for name, selection in arms:
-        selection.write(config.out / "selections" / f"{name}.json")
-    return arms
-
-
-def tune_step(bench: Bench, arms: Sequence[tuple[str, Selection]]) -> None:
-    """Tune every arm with every seed on the same batches; language inputs are computed once."""
-    from headimpact.tuning.language_inputs import LanguageInputCache, offers_language_inputs
-
-    config = bench.config
-    dataset = bench.data.split("train")
-    examples = tuning_examples(dataset, prompt=bench.prompt)
-    cache: LanguageInputCache | None = None
-    for number, (name, selection, seed) in enumerate(_runs(arms, config.seeds), start=1):
-        tune_config = TuneConfig(
-            model=config.model,
-            data=bench.folder,
-            selection=config.out / "selections" / f"{name}.json",
-            out=config.out / "tuned" / f"{name}-seed{seed}",
-            batch_size=config.batch_size,
-            max_steps=config.max_steps,
-            learning_rate=config.learning_rate,
-            r=config.r,
-            lora_alpha=config.lora_alpha,
-            target_modules=config.target_modules,
-            seed=seed,
-            resume=True,
-        )
-        if claim_run(tune_config, done_file="tuning.json"):
-            continue
-        _LOG.info("tune %s, layers %s (%d of %d)", name, selection.layers, number, len(arms) * config.seeds)
-        if cache is None and offers_language_inputs(bench.loaded):
-            cache = LanguageInputCache(bench.loaded, examples)
-        tune_folder(bench.loaded, dataset, examples, selection, config=tune_config, cache=cache)
-
-
-def evaluate_step(bench: Bench, arms: Sequence[tuple[str, Selection]]) -> None:
-    """Evaluate the base model and every tuned arm on the test split."""
-    from headimpact.evaluation.generation import EncodedPrompts
-
-    config = bench.config
-    dataset = bench.data.split("test")
-    prompts = EncodedPrompts(bench.loaded, evaluation_blocks(dataset, prompt=bench.prompt, batch_size=EVALUATION_BATCH))
-    runs: list[tuple[str, Path | None]] = [("base", None)]
-    runs += [
-        (f"{name}-seed{seed}", config.out / "tuned" / f"{name}-seed{seed}")
-        for name, _, seed in _runs(arms, config.seeds)
-    ]
-    for number, (name, folder) in enumerate(runs, start=1):
-        evaluate_config = EvaluateConfig(
-            model=config.model,
-            data=bench.folder,
-            out=config.out / "evaluated" / name,
-            adapter=folder,
-            batch_size=EVALUATION_BATCH,
-            max_new_tokens=32,
-            resume=True,
-        )
-        if claim_run(evaluate_config, done_file="metrics.json"):
-            continue
-        _LOG.info("evaluate %s (%d of %d)", name, number, len(runs))
-        adapter, arm, used = describe_adapter(folder)
-        loaded = (
-            bench.loaded
-            if adapter is None
-            else open_model(ModelOptions(model=config.model, device=config.device), adapter=adapter)
-        )
-        evaluate_model(
-            loaded, dataset, config=evaluate_config, prompt=bench.prompt, arm=arm, used=used, prompts=prompts
-        )
-
-
-def compare_step(config: ExperimentConfig) -> None:
-    """Compare all evaluated runs."""
-    table = compare_folders(
-        [config.out / "evaluated"], primary=config.primary, margin=config.margin, resamples=2000, seed=config.seed
-    )
-    write_comparison(table, config.out / "comparison", seed=config.seed)
-
-
-def _runs(arms: Sequence[tuple[str, Selection]], seeds: int) -> list[tuple[str, Selection, int]]:
-    """Pair every arm with every seed, seeds outermost, so that a stopped study has whole seeds."""
-    return [(name, selection, seed) for seed in range(seeds) for name, selection in arms]
+    return FAILED if failed else 0

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headimpact.core.architecture import ArchitectureSummary
 from headimpact.core.errors import DataFormatError
 from headimpact.workflows.configs import ModelOptions
 
@@ -53,6 +54,27 @@ def check_model(config: ModelOptions) -> None:
         device=config.device, dtype=config.dtype, device_map=config.device_map, quantization=config.quantization
     )
     check_checkpoint(config.model, attn_implementation=config.attn_implementation)
+
+
+def read_architecture(config: ModelOptions) -> ArchitectureSummary:
+    """Give the sizes of a model's language part from its config alone.
+
+    Args:
+        config: The model options of a command.
+
+    Returns:
+        What selection, budgets and estimates need.
+
+    Raises:
+        DataFormatError: If the config cannot be read.
+        UnsupportedModelError: If it is of no supported family.
+    """
+    from headimpact.models.checkpoint_files import read_config
+    from headimpact.models.family import resolve_family
+    from headimpact.models.loading import resolve_source
+
+    found = read_config(resolve_source(config.model), config.revision)
+    return resolve_family(found).architecture(found)
 
 
 def find_adapter(folder: Path) -> Path:

@@ -16,7 +16,7 @@ from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
 IN_PASSING = frozenset(
     {
         "out", "overwrite", "resume", "dry_run", "json", "config", "workers",
-        "prefix_cache", "prefix_cache_dir", "prefix_cache_gb",
+        "prefix_cache", "prefix_cache_dir", "prefix_cache_gb", "step", "arm", "tokens", "tflops",
     }
 )  # fmt: skip
 """Options that change nothing in the result, so a resumed run may differ in them."""

@@ -1,5 +1,6 @@
 """Comparison -> its findings, a dot plot of the arms, and tables with intervals."""
 
+from headimpact.comparison.arm_tests import ArmTest
 from headimpact.comparison.statistics import Estimate
 from headimpact.comparison.table import ComparisonRow, ComparisonTable, RunPoint
 from headimpact.report import wording
@@ -96,6 +97,7 @@ def _dot_caption(table: ComparisonTable) -> str:
 def _primary_table(table: ComparisonTable) -> Table:
     """Tabulate the primary measure with its differences, layers and cost."""
     name = table.primary
+    is_tested = any(row.test is not None for row in table.rows)
     rows = tuple(
         Row(
             row.arm,
@@ -103,6 +105,7 @@ def _primary_table(table: ComparisonTable) -> Table:
                 _value(row.values.get(name)),
                 _difference(row.shifts.get(name)),
                 _difference(row.against_random.get(name)),
+                *(_test_cells(row.test) if is_tested else ()),
                 Cell(layers_of(row)),
                 _cost(row),
             ),
@@ -110,8 +113,16 @@ def _primary_table(table: ComparisonTable) -> Table:
         )
         for row in table.rows
     )
-    head = ("Arm", wording.heading(name), "Against base", "Against random", "Layers", "Trained")
+    tests = ("Effect size", "p (Holm)") if is_tested else ()
+    head = ("Arm", wording.heading(name), "Against base", "Against random", *tests, "Layers", "Trained")
     return Table(f"{wording.heading(name)}, the measure of the verdict, with 95 % intervals", head, rows)
+
+
+def _test_cells(test: ArmTest | None) -> tuple[Cell, Cell]:
+    """Write how far a choice lies from the draws, in their standard deviations, and its corrected p-value."""
+    if test is None:
+        return Cell(wording.MISSING), Cell(wording.MISSING)
+    return Cell(wording.signed(test.effect_size)), Cell(wording.probability(test.p_holm))
 
 
 def _others_table(table: ComparisonTable, others: list[str]) -> Table:

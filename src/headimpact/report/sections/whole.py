@@ -18,6 +18,7 @@ from headimpact.report.sections.facts import (
     tuning_table,
 )
 from headimpact.report.sections.knockout import knockout_part, knockout_verdict
+from headimpact.report.sections.learning import learning_parts
 from headimpact.report.sections.quotes import quotes
 from headimpact.report.sections.sensitivity import sensitivity_part
 from headimpact.report.sections.several_scores import several_scores
@@ -68,6 +69,7 @@ def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
         facts=_facts(runs),
         run_tables=tuple(table for table in tables if table is not None),
         tuning_effects=effect_tables(runs),
+        learning=learning_parts(runs),
     )
 
 
