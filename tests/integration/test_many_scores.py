@@ -149,8 +149,11 @@ def test_rows_of_words_are_scored_apart(runs):
     out = runs.root / "words"
     done(*runs.words, "--words", "--captions-per-image", 2, "--out", out)
     found = HeadScores.read(out)
-    assert list(found.others) == ["head_impact_key_words", "head_impact_other_nouns", "head_impact_function_words"]
-    values = [found.values["head_impact"], *(other.values[name] for name, other in found.others.items())]
+    said = {name.removeprefix("head_impact_"): other.values[name] for name, other in found.others.items()}
+    assert list(said) == ["key_words", "other_nouns", "function_words", "own_object", "other_objects"]
+    apart = [said.pop(kind) for kind in ("own_object", "other_objects")]
+    assert all(np.isnan(one).all() for one in apart)  # one key object a picture
+    values = [found.values["head_impact"], *said.values()]
     assert all(np.isfinite(one).all() for one in values)
     assert len({one.tobytes() for one in values}) == 4
     assert not (out / "agreement.json").exists()
