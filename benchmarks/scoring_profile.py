@@ -36,7 +36,9 @@ from headimpact.data.masks import RleMask
 from headimpact.data.sample import KeyObject, Sample
 from headimpact.models.batching import BatchSize
 from headimpact.models.loading import LoadedModel, load_model
+from headimpact.workflows.donor_masks import DonorMasks
 from headimpact.workflows.measurement_options import MeasurementOptions
+from headimpact.workflows.picture_measurement import StartedPicture
 
 FULL_LAYERS, FULL_TOWER = 36, 32
 PROMPT = "Describe the main object."
@@ -130,7 +132,7 @@ def watching(loaded: LoadedModel, clock: Clock) -> Iterator[None]:
             (measurement, "encode", "processor"),
             (measurement, "encode_shared", "processor"),
             (measurement, "start_measuring", "scores"),
-            (measurement.StartedPicture, "finish", "scores"),
+            (StartedPicture, "finish", "scores"),
             (capture_module, "reduce_call", "reduction"),
             (tower, "forward", "tower"),
             *((block, "forward", "tower's layers") for block in tower.blocks),
@@ -141,7 +143,7 @@ def watching(loaded: LoadedModel, clock: Clock) -> Iterator[None]:
 
 def profile(loaded: LoadedModel, samples: list[Sample], *, share: int, shared: bool) -> dict[str, float]:
     """Measure some pictures and tell the seconds apart, as of full depth."""
-    donors = measurement.DonorMasks.of(samples, donors=64, seed=0)
+    donors = DonorMasks.of(samples, donors=64, seed=0)
     options, size = MeasurementOptions(), BatchSize(4)
     responses = [sample.captions for sample in samples]
     clock = Clock(loaded.device)

@@ -8,7 +8,8 @@ from headimpact.models.batching import BatchSize
 from headimpact.models.loading import load_model
 from headimpact.models.prompts import encode
 from headimpact.scoring import SCORES
-from headimpact.workflows.head_measurement import DonorMasks, measure_pictures
+from headimpact.workflows.donor_masks import DonorMasks
+from headimpact.workflows.head_measurement import measure_pictures
 from headimpact.workflows.measurement_options import MeasurementOptions
 from tests.builders import sample
 from tests.contracts.image_oracle import picture

@@ -9,7 +9,8 @@ from headimpact.scoring import SCORES, WITHOUT_MASK, chance
 from headimpact.scoring.sample_scores import SampleScores
 from headimpact.scoring.swap_tables import build_swap_tables
 from headimpact.workflows.api import read_dataset
-from headimpact.workflows.head_measurement import DonorMasks, measure_pictures
+from headimpact.workflows.donor_masks import DonorMasks
+from headimpact.workflows.head_measurement import measure_pictures
 from headimpact.workflows.measurement_options import MeasurementOptions
 from tests.unit.scoring.makers import samples_from_table
 from tests.unit.scoring.scenes import binomial_interval

@@ -15,7 +15,8 @@ from headimpact.embedded.scenes import build_scenes
 from headimpact.models.batching import BatchSize
 from headimpact.models.loading import LoadedModel, load_model
 from headimpact.workflows.api import read_dataset
-from headimpact.workflows.head_measurement import DonorMasks, measure_pictures
+from headimpact.workflows.donor_masks import DonorMasks
+from headimpact.workflows.head_measurement import measure_pictures
 from headimpact.workflows.measurement_options import MeasurementOptions
 
 PROMPT = "Describe the main object."

@@ -13,7 +13,7 @@ from headimpact.scoring import CAUSAL_SCORES
 from headimpact.scoring.aggregation import nan_mean
 from headimpact.scoring.sample_scores import PictureScores
 from headimpact.workflows.head_causes import measure_gate_gradients, measure_knockouts
-from headimpact.workflows.head_measurement import ScoredPicture
+from headimpact.workflows.picture_measurement import ScoredPicture
 
 _LOG = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from headimpact.workflows.stopping import Portion, cut_portions, describe_look, 
 if TYPE_CHECKING:
     from headimpact.models.batching import BatchSize
     from headimpact.models.loading import LoadedModel
-    from headimpact.workflows.head_measurement import DonorMasks
+    from headimpact.workflows.donor_masks import DonorMasks
 
 _LOG = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from headimpact.selection.budget import default_layer_count
 from headimpact.workflows.configs import ScoreConfig
 
 if TYPE_CHECKING:
-    from headimpact.workflows.head_measurement import DonorMasks
+    from headimpact.workflows.donor_masks import DonorMasks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Portion:
     @functools.cached_property
     def donors(self) -> "DonorMasks":
         """Plan the donors and read the masks, when they are first needed."""
-        from headimpact.workflows.head_measurement import DonorMasks
+        from headimpact.workflows.donor_masks import DonorMasks
 
         return DonorMasks.of(self.samples, donors=self.donors_per_picture, seed=self.seed)
 

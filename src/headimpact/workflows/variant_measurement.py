@@ -9,8 +9,9 @@ from headimpact.models.prompts import EncodedBatch, encode
 from headimpact.scoring.donors import DonorPlan
 from headimpact.scoring.sample_scores import PictureScores
 from headimpact.workflows.captured_samples import run_captures
-from headimpact.workflows.head_measurement import DonorMasks, measure_capture
+from headimpact.workflows.donor_masks import DonorMasks
 from headimpact.workflows.measurement_options import MeasurementOptions
+from headimpact.workflows.picture_measurement import measure_capture
 
 _Batch = tuple[Sequence[tuple[Sample, str]], EncodedBatch]
 

@@ -9,8 +9,10 @@ from headimpact.models.image_tokens import grid_layout
 from headimpact.models.patch_grid import grid_boxes
 from headimpact.scoring.head_impact import head_impact
 from headimpact.workflows.captured_samples import CapturedSample
-from headimpact.workflows.head_measurement import DonorMasks, _one_by_one, measure_capture
+from headimpact.workflows.donor_masks import DonorMasks
+from headimpact.workflows.head_measurement import _one_by_one
 from headimpact.workflows.measurement_options import MeasurementOptions
+from headimpact.workflows.picture_measurement import measure_capture
 from tests.builders import sample
 
 SIDE = 8

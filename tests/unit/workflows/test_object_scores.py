@@ -11,8 +11,9 @@ from headimpact.data.word_kinds import OBJECT_KINDS as KINDS
 from headimpact.models.image_tokens import grid_layout
 from headimpact.models.patch_grid import grid_boxes
 from headimpact.workflows.captured_samples import CapturedSample
-from headimpact.workflows.head_measurement import DonorMasks, measure_capture
+from headimpact.workflows.donor_masks import DonorMasks
 from headimpact.workflows.measurement_options import MeasurementOptions
+from headimpact.workflows.picture_measurement import measure_capture
 from headimpact.workflows.word_rows import rows_by_object
 from tests.builders import sample
 
