@@ -15,7 +15,7 @@ from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
 
 IN_PASSING = frozenset(
     {
-        "out", "overwrite", "resume", "dry_run", "json", "config", "workers",
+        "out", "overwrite", "resume", "dry_run", "json", "config", "workers", "cache_language_inputs",
         "prefix_cache", "prefix_cache_dir", "prefix_cache_gb", "step", "arm", "tokens", "tflops",
     }
 )  # fmt: skip
