@@ -244,13 +244,13 @@ def test_what_the_page_of_the_experiment_shows_is_what_came_out(task):
     assert set(block.splitlines()) <= set(answer)
     table = json.loads((ROOT / f"docs/results/experiment/{task}/comparison.json").read_text(encoding="utf-8"))
     place = ("where", "wording", "vqa").index(task)
-    shown = {
-        line.split(" | ")[0].strip("| "): line.split(" | ")[1 + place] for line in page.splitlines() if " (" in line
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:2] == "| "]
+    shown = {row[0]: row[1 + place] for row in cells if len(row) == 4}
+    tests = {row["arm"]: row["test"] for row in table["rows"] if row["test"] is not None}
+    assert len(tests) == 5
+    assert {arm: shown[arm] for arm in tests} == {
+        arm: f"{test['effect_size']:+.2f} ({test['p_holm']:.3f})" for arm, test in tests.items()
     }
-    for row in table["rows"]:
-        if row["test"] is not None:
-            effect, p = row["test"]["effect_size"], row["test"]["p_holm"]
-            assert shown[row["arm"]].strip("| ") == f"{effect:+.2f} ({p:.3f})"
 
 
 def test_what_the_protocol_says_of_the_second_task_is_what_came_out():
