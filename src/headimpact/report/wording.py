@@ -71,16 +71,16 @@ def interval(low: float | None, high: float | None, *, digits: int = 2, sign: bo
 
 
 def probability(value: float | None) -> str:
-    """Write a p or q value.
+    r"""Write a p or q value.
 
     Example:
         >>> probability(0.0), probability(0.0312), probability(0.6)
-        ('< 0.001', '0.031', '0.60')
+        ('<\xa00.001', '0.031', '0.60')
     """
     if value is None or not math.isfinite(value):
         return MISSING
     if value < 0.001:
-        return "< 0.001"
+        return f"<{NBSP}0.001"
     return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 

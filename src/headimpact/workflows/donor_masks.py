@@ -43,9 +43,13 @@ class DonorMasks:
         return cls(plan, planes)
 
     def lenders(self, image_id: str) -> tuple[str, ...]:
-        """List whose masks a picture is held against: its own, measured as the others are, and its donors'."""
-        return image_id, *self.plan.donors_of(image_id)
+        """List whose masks a picture is held against: its own, measured as the others are, and its donors'; if any."""
+        donors = self.plan.donors_of(image_id)
+        return (image_id, *donors) if donors else ()
 
     def coverage(self, image_id: str, layout: ImageTokenLayout) -> Float[np.ndarray, "masks image_tokens"]:
         """Lay the masks of a picture's lenders on its own tokens."""
-        return mask_coverage(np.stack([self.planes[lender] for lender in self.lenders(image_id)]), layout.boxes)
+        lenders = self.lenders(image_id)
+        if not lenders:
+            return np.zeros((0, len(layout)))
+        return mask_coverage(np.stack([self.planes[lender] for lender in lenders]), layout.boxes)

@@ -86,20 +86,32 @@ def test_matrix_writes_numbers_where_there_is_room():
     assert broad.count('class="empty"') == 1
 
 
-def test_each_score_stands_beside_its_baselines():
+def test_each_score_stands_beside_chance():
     table = section.score_table((several(), *several().others.values()), k=1)
-    assert table.head[-5:] == (
-        "Untrained twin, best",
-        "Looking everywhere alike",
-        "Looking at the centre",
-        "Depth alone",
-        "Depth explains",
-    )
     assert [row.name for row in table.rows] == ["Head Impact", "AUROC", "Image attention"]
-    cells = [cell.value for cell in table.rows[0].cells]
-    assert cells[:6] == ["1.0", "0.50", "0.05", "+0.45", "7 of 12", "1"]
-    assert cells[6:9] == ["0.07", "0.04", "0.06"]
+    cells = table.rows[0].cells
+    assert [cell.value for cell in cells] == ["0.50", "0.05", "+0.45", "7 of 12", "1"]
+    assert cells[0].range == "head 1.0"
     assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
+
+
+def test_each_score_stands_beside_its_baselines():
+    table = section.baseline_table((several(), *several().others.values()))
+    assert table.head == ("Score", "Best head", "Twin", "Even", "Centre", "Depth")
+    assert (
+        "held against: the untrained twin's best, looking everywhere alike, looking at the centre and depth alone"
+        in table.caption
+    )
+    assert [cell.value for cell in table.rows[0].cells[:4]] == ["0.50", "0.07", "0.04", "0.06"]
+    assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
+
+
+def test_baselines_that_no_score_has_take_no_column():
+    plain = several(twin=False)
+    nowhere = dataclasses.replace(plain, baselines={**plain.baselines, "sinks": np.nan})
+    assert section.baseline_table((nowhere,)).head == ("Score", "Best head", "Even", "Centre", "Depth")
+    seen = dataclasses.replace(plain, baselines={**plain.baselines, "sinks": 0.1})
+    assert section.baseline_table((nowhere, seen)).head[-2:] == ("Sinks", "Depth")
 
 
 def test_a_score_that_ranks_no_head_says_why():
@@ -108,17 +120,19 @@ def test_a_score_that_ranks_no_head_says_why():
     scores = dataclasses.replace(head_scores(), others={"sink_share": none, "auroc": alike})
     found = section.several_scores(scores, None)
     assert found is not None
-    rows = {row.name: row.cells for row in found.tables[0].rows}
-    assert rows["Sink share"][0].range == "no sinks found"
-    assert rows["AUROC"][0].range == "all heads alike"
-    assert {len(cells) for cells in rows.values()} == {len(found.tables[0].head) - 1}
+    for table in found.tables:
+        rows = {row.name: row.cells for row in table.rows}
+        assert rows["Sink share"][0].range == "no sinks found"
+        assert rows["AUROC"][0].range == "all heads alike"
+        assert {len(cells) for cells in rows.values()} == {len(table.head) - 1}
 
 
 def test_a_score_without_any_value_has_dashes():
     found = several(blind=("auroc",))
-    table = section.score_table((found, *found.others.values()), k=1)
-    assert {cell.value for cell in table.rows[1].cells} == {MISSING}
-    assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
+    every = (found, *found.others.values())
+    for table in (section.score_table(every, k=1), section.baseline_table(every)):
+        assert {cell.value for cell in table.rows[1].cells} == {MISSING}
+        assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
 
 
 @pytest.mark.parametrize("images", [1, 6])

@@ -7,6 +7,7 @@ import torch
 from headimpact.core.shapes import TokenBoxes
 from headimpact.models.image_tokens import grid_layout
 from headimpact.models.patch_grid import grid_boxes
+from headimpact.scoring.donors import DonorPlan
 from headimpact.scoring.head_impact import head_impact
 from headimpact.workflows.captured_samples import CapturedSample
 from headimpact.workflows.donor_masks import DonorMasks
@@ -83,6 +84,15 @@ def test_the_own_mask_is_measured_once_more_as_the_donors_are(tmp_path):
     assert scores.donor_ids == ("0", "5")
     assert scores.donors[0] == pytest.approx(scores.own, abs=0.2)
     assert scores.baselines["uniform"][1] == scores.baselines["uniform"][2]
+
+
+def test_a_picture_without_donors_is_held_against_its_own_mask_alone(tmp_path):
+    own = sample(tmp_path, *["." * SIDE], ".##.....", ".##.....", *["." * SIDE] * 5, image_id="own")
+    alone = DonorMasks(DonorPlan((("own",),), seed=0), planes={})
+    found = measure_capture(own, captured(sink=0.4), alone, MeasurementOptions(scores=("head_impact",)))
+    assert not isinstance(found, str)
+    assert (found["head_impact"].donor_ids, found["head_impact"].donors.shape) == ((), (0, 1, 2))
+    np.testing.assert_allclose(found["head_impact"].own, [[3 / 5, 3 / 5]], atol=1e-6)
 
 
 def test_a_picture_without_sinks_changes_nothing(measure):

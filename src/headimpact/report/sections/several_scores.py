@@ -1,6 +1,6 @@
 """Several scores of one run -> what each finds, and how far they agree."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from headimpact.report import wording
 from headimpact.report.figures.agreement_matrix import AgreementPanel, render_agreement_matrix
 from headimpact.report.figures.head_map import HeadMapPanel, render_scale
 from headimpact.report.page import Cell, Drawings, MatrixPanel, Row, SeveralScores, Table
-from headimpact.report.ranking import beyond_chance, rank_heads
+from headimpact.report.ranking import Head, beyond_chance, rank_heads
 from headimpact.report.sections.baselines import NAMES
 from headimpact.scoring import is_variant
 from headimpact.scoring.agreement import DEPTH, ScoreAgreement
@@ -18,6 +18,9 @@ from headimpact.selection.budget import default_layer_count
 
 BROAD, NARROW = 460.0, 340.0
 """Natural widths of a matrix for a desk, where two stand side by side, and for a phone."""
+
+COLUMNS = {"uniform": "Even", "centre": "Centre", "sinks": "Sinks"}
+"""Maps that no head has, in a word each: on a phone there is room for no more."""
 
 
 def several_scores(scores: HeadScores, agreement: ScoreAgreement | None) -> SeveralScores | None:
@@ -35,7 +38,7 @@ def several_scores(scores: HeadScores, agreement: ScoreAgreement | None) -> Seve
         return None
     every = (scores, *others)
     k = _layers_shown(scores, agreement)
-    tables: tuple[Table, ...] = (score_table(every, k=k),)
+    tables: tuple[Table, ...] = (score_table(every, k=k), baseline_table(every))
     if agreement is None:
         return SeveralScores(findings=(), panels=(), caption="", tables=tables)
     return SeveralScores(
@@ -105,17 +108,24 @@ def caption(agreement: ScoreAgreement) -> str:
 
 
 def score_table(every: Sequence[HeadScores], *, k: int) -> Table:
-    """List what each score finds, beside its chance level and baselines."""
-    maps = [name for name in NAMES if any(name in scores.baselines for scores in every)]
+    """List what each score finds, beside its chance level."""
+    head = ("Score", "Best head", "Chance", "Gap", "Heads beyond chance", "Best layers")
+    rows = _rows(every, lambda scores, best: _found(scores, best, k=k), columns=len(head) - 1)
+    return Table("What each score finds", head, rows)
+
+
+def baseline_table(every: Sequence[HeadScores]) -> Table:
+    """List what each score's best head is held against: random weights, maps that no head has, depth alone."""
+    maps = [name for name in NAMES if any(np.isfinite(scores.baselines.get(name, np.nan)) for scores in every)]
     twin = any(scores.baseline is not None for scores in every)
-    head = (
-        *("Score", "Best head", "Value", "Chance", "Gap", "Heads beyond chance", "Best layers"),
-        *(("Untrained twin, best",) if twin else ()),
-        *(wording.heading(NAMES[name]) for name in maps),
-        *("Depth alone", "Depth explains"),
+    head = ("Score", "Best head", *(("Twin",) if twin else ()), *(COLUMNS[name] for name in maps), "Depth")
+    against = (*(("the untrained twin's best",) if twin else ()), *(NAMES[name] for name in maps), "depth alone")
+    caption = (
+        f"What its best head is held against: {wording.joined(against)}, with the share of the variance that depth "
+        "explains"
     )
-    rows = tuple(Row(wording.heading(scores.score), _score_cells(scores, maps, k=k, twin=twin)) for scores in every)
-    return Table("What each score finds, and what it is held against", head, rows)
+    rows = _rows(every, lambda scores, best: _held_against(scores, best, maps, twin=twin), columns=len(head) - 1)
+    return Table(caption, head, rows)
 
 
 def correlation_table(agreement: ScoreAgreement) -> Table:
@@ -152,30 +162,49 @@ def _panel(
     return MatrixPanel(title, note, drawn, render_scale(scale))
 
 
-def _score_cells(scores: HeadScores, maps: Sequence[str], *, k: int, twin: bool) -> tuple[Cell, ...]:
+def _rows(
+    every: Sequence[HeadScores], write: Callable[[HeadScores, Head], tuple[Cell, ...]], *, columns: int
+) -> tuple[Row, ...]:
+    """Write a row for each score and its best head; dashes, and the reason, where it ranks none."""
+    rows = []
+    for scores in every:
+        best, _ = rank_heads(scores.values[scores.score], count=1)
+        if best and not scores.why_unranked:
+            cells = write(scores, best[0])
+        else:
+            cells = (Cell(wording.MISSING, scores.why_unranked or ""), *(Cell(wording.MISSING),) * (columns - 1))
+        rows.append(Row(wording.heading(scores.score), cells))
+    return tuple(rows)
+
+
+def _found(scores: HeadScores, best: Head, *, k: int) -> tuple[Cell, ...]:
     """Write what one score finds."""
-    values, layers = scores.values, scores.layer_values[scores.score]
-    best, _ = rank_heads(values[scores.score], count=1)
-    if not best:
-        return (Cell(wording.MISSING),) * (8 + len(maps) + twin)
-    if scores.why_unranked:
-        return (Cell(wording.MISSING, scores.why_unranked), *(Cell(wording.MISSING),) * (7 + len(maps) + twin))
-    place = best[0]
-    top, _ = rank_heads(layers[:, None], count=k)
+    values = scores.values
+    top, _ = rank_heads(scores.layer_values[scores.score][:, None], count=k)
     has_chance = bool(np.isfinite(values["gap"]).any())
-    gap = [float(values[name][place]) for name in ("gap", "gap_low", "gap_high")]
-    depth = depth_alone(values[scores.score])
+    gap = [float(values[name][best]) for name in ("gap", "gap_low", "gap_high")]
     return (
-        Cell(f"{place[0]}.{place[1]}"),
-        Cell(wording.number(float(values[scores.score][place]))),
-        Cell(wording.number(float(values["null_mean"][place])) if has_chance else wording.MISSING),
+        Cell(wording.number(float(values[scores.score][best])), f"head {best[0]}.{best[1]}"),
+        Cell(wording.number(float(values["null_mean"][best])) if has_chance else wording.MISSING),
         Cell(wording.signed(gap[0]), wording.interval(gap[1], gap[2], sign=True)),
         Cell(f"{int(beyond_chance(values['q']).sum())} of {values['q'].size}" if has_chance else wording.MISSING),
         Cell(wording.listed(sorted(layer for layer, _ in top))),
+    )
+
+
+def _held_against(scores: HeadScores, best: Head, maps: Sequence[str], *, twin: bool) -> tuple[Cell, ...]:
+    """Write what one score has without the model's training, without a model, and of depth alone."""
+    values = scores.values[scores.score]
+    depth = depth_alone(values)
+    explained = np.nan if depth is None else depth.explained
+    return (
+        Cell(wording.number(float(values[best]))),
         *((Cell(_twin_best(scores)),) if twin else ()),
         *(Cell(wording.number(scores.baselines.get(name))) for name in maps),
-        Cell(wording.number(None if depth is None else depth.best)),
-        Cell(wording.MISSING if depth is None else wording.percent(_at_least_0(depth.explained))),
+        Cell(
+            wording.number(None if depth is None else depth.best),
+            wording.percent(max(explained, 0.0)) if np.isfinite(explained) else "",
+        ),
     )
 
 
@@ -184,11 +213,6 @@ def _twin_best(scores: HeadScores) -> str:
     twin = None if scores.baseline is None else scores.baseline.values[scores.score]
     best = () if twin is None else rank_heads(twin, count=1)[0]
     return wording.number(float(twin[best[0]])) if twin is not None and best else wording.MISSING
-
-
-def _at_least_0(value: float) -> float:
-    """Cut a share at 0; NaN stays."""
-    return max(value, 0.0) if np.isfinite(value) else value
 
 
 def _layers_shown(scores: HeadScores, agreement: ScoreAgreement | None) -> int:

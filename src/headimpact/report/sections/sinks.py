@@ -80,8 +80,8 @@ def share_panel(drawn: np.ndarray) -> Panel:
 
 
 def with_and_without(pairs: list[tuple[HeadScores, HeadScores]]) -> Table:
-    """List every score's best head and layers with and without sinks, and how far the two agree."""
-    head = ("Score", "Best head", "Gap", "Best layers", "Without: best head", "Gap", "Best layers", "Rank correlation")
+    """List every score's best head and layers with and, below, without sinks, and how far the two agree."""
+    head = ("Score", "Best head", "Gap", "Best layers", "Rank correlation")
     rows = []
     for one, other in pairs:
         k = default_layer_count(len(one.architecture.attention_layers))
@@ -89,12 +89,11 @@ def with_and_without(pairs: list[tuple[HeadScores, HeadScores]]) -> Table:
         layers = (one.layer_values[one.score], other.layer_values[other.score])
         correlation = spearman(values.ravel().astype(np.float64), rest.ravel().astype(np.float64))
         shared = top_overlap(*layers, k=k) if all(np.isfinite(part).any() for part in layers) else None
-        cells = (
-            *_found(one, k=k),
-            *_found(other, k=k),
-            Cell(wording.signed(correlation), f"{wording.percent(shared)} of layers in common"),
-        )
-        rows.append(Row(wording.heading(one.score), cells))
+        agree = Cell(wording.signed(correlation), f"{wording.percent(shared)} of layers in common")
+        rows += [
+            Row(wording.heading(one.score), (*_found(one, k=k), Cell(""))),
+            Row("without sinks", (*_found(other, k=k), agree)),
+        ]
     return Table("With and without sinks", head, tuple(rows))
 
 
@@ -107,7 +106,7 @@ def _found(scores: HeadScores, *, k: int) -> tuple[Cell, ...]:
     gap, low, high = (float(scores.values[name][place]) for name in ("gap", "gap_low", "gap_high"))
     top, _ = rank_heads(scores.layer_values[scores.score][:, None], count=k)
     return (
-        Cell(f"{place[0]}.{place[1]}", wording.number(float(scores.values[scores.score][place]))),
+        Cell(wording.number(float(scores.values[scores.score][place])), f"head {place[0]}.{place[1]}"),
         Cell(wording.signed(gap), wording.interval(low, high, sign=True)),
         Cell(wording.listed(sorted(layer for layer, _ in top))),
     )

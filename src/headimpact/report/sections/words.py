@@ -47,16 +47,7 @@ def word_section(scores: HeadScores) -> Section | None:
         "What it has over function words, it looks at whatever is being said.",
     )
     findings = (*findings, *_by_object(scores, place))
-    head = (
-        "Rows of",
-        f"{wording.heading(scores.score)}, that head",
-        "Chance",
-        "Gap",
-        "z",
-        "q",
-        "All heads, mean",
-        "Beyond chance",
-    )
+    head = ("Rows of", "That head", "Chance", "Gap", "q", "All heads, mean")
     rows = (
         Row("all words", _cells(scores, place)),
         *(Row(SAID[kind], _cells(part, place)) for kind, part in (parts | _object_parts(scores)).items()),
@@ -88,8 +79,8 @@ def _cells(part: HeadScores, place: tuple[int, int]) -> tuple[Cell, ...]:
     numbers = {name: float(array[place]) for name, array in part.values.items()}
     own, q = part.values[part.score], part.values["q"]
     mean = float(np.nanmean(own)) if np.isfinite(own).any() else float("nan")
+    value, chance, gap, _, q_value = number_cells(part.score, numbers)
     return (
-        *number_cells(part.score, numbers),
-        Cell(wording.number(mean, digits=3)),
-        Cell(f"{int(beyond_chance(q).sum())} of {q.size}"),
+        *(value, chance, gap, q_value),
+        Cell(wording.number(mean, digits=3), f"{int(beyond_chance(q).sum())} of {q.size} beyond chance"),
     )
