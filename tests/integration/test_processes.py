@@ -15,8 +15,10 @@ from headimpact.models.loading import load_model
 from headimpact.selection.selection import Selection
 
 COMMON = ["--baseline", "untrained", "--shard-size", "2", "--draws", "200", "--bootstrap", "50", "--donors", "3"]
-LAUNCHER = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-LAUNCHER += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "headimpact"]
+START_TWO = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+"""What `accelerate launch` starts for several GPUs; for a CPU it starts one process whatever it is asked for."""
+
+LAUNCHER = [*START_TWO, "-m", "headimpact"]
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,20 @@ def launch(command, verb, data, checkpoint, out, *words):
 
 def score(command, data, checkpoint, out, *words):
     return launch(command, "score", data, checkpoint, out, *COMMON, *words)
+
+
+def test_the_launcher_starts_two_that_find_each_other(tmp_path):
+    script = tmp_path / "who.py"
+    script.write_text(
+        "from headimpact.workflows.processes import Processes\n"
+        "here = Processes(cpu=True)\n"
+        "print(here.rank, here.count, here.agree(True), here.agree(here.is_main), here.hear(here.is_main))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", *START_TWO, str(script)], capture_output=True, text=True, check=False, timeout=300
+    )
+    found = sorted(line for line in done.stdout.splitlines() if line)
+    assert found == ["0 2 True False True", "1 2 True False True"], done.stderr
 
 
 def test_two_processes_give_the_same_tensors_as_one(data, tiny_checkpoint, tmp_path):
