@@ -7,15 +7,19 @@ missing, `reduction.py` does the work.
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from triton.errors import TritonError
 
 from headimpact.attention.interception import AttentionCall
 from headimpact.attention.reduction import ReducedRows, WantedPositions, peaks_at
 from headimpact.attention.visibility import Visibility
 from headimpact.kernels.attention_rows import reduced_maps, row_totals
+
+_logger = logging.getLogger(__name__)
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 LARGEST_HEAD = 256
@@ -32,6 +36,10 @@ _FEW_TILES = 8192
 _NO_MASK, _BOOL_MASK, _ADDITIVE_MASK = 0, 1, 2
 
 
+_refused: set[tuple[torch.device, torch.dtype, int]] = set()
+"""GPU, number format and head dimension for which Triton made no kernel, for want of memory on the chip above all."""
+
+
 def serves(call: AttentionCall) -> bool:
     """Say whether the kernels know this call's kind of numbers and of mask.
 
@@ -43,7 +51,13 @@ def serves(call: AttentionCall) -> bool:
         and call.key.dtype == call.query.dtype
         and call.query.shape[3] <= LARGEST_HEAD
         and not hasattr(call.attention_mask, "mask_mod")
+        and _size_of(call) not in _refused
     )
+
+
+def _size_of(call: AttentionCall) -> tuple[torch.device, torch.dtype, int]:
+    """Give what decides whether a tile fits."""
+    return call.query.device, call.query.dtype, call.query.shape[3]
 
 
 def reduce_rows_fused(
@@ -144,7 +158,7 @@ class LayerQueue:
             self.flush()
 
     def flush(self) -> None:
-        """Reduce what waits."""
+        """Reduce what waits; the plain way, from here on, where Triton makes no kernel of this size for this GPU."""
         layers, calls, reduce = self._layers, self._calls, self._reduce
         self._layers, self._calls = [], []
         if not calls or reduce is None:
@@ -153,7 +167,17 @@ class LayerQueue:
         if len(calls) > 1:
             query, key = (torch.cat([getattr(call, name) for call in calls]) for name in ("query", "key"))
             joined = dataclasses.replace(joined, query=query, key=key)
-        found = reduce(joined)
+        try:
+            found = reduce(joined)
+        except TritonError as error:
+            _refused.add(_size_of(joined))
+            _logger.warning(
+                "No kernel for heads of %d numbers in %s on this GPU (%s: %s); attention is reduced without, which is "
+                "slower.", joined.query.shape[3], joined.query.dtype, type(error).__name__, error,
+            )  # fmt: skip
+            for layer, call in zip(layers, calls, strict=True):
+                self._done(layer, reduce(call))
+            return
         batch = calls[0].query.shape[0]
         for place, layer in enumerate(layers):
             own = slice(place * batch, (place + 1) * batch)

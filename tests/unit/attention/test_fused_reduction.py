@@ -155,6 +155,41 @@ def test_layers_of_one_kind_are_reduced_together(fused):
         torch.testing.assert_close(rows.peaks, expected.peaks)
 
 
+def test_a_gpu_without_room_for_the_kernels_does_without(fused, monkeypatch, caplog):
+    from triton.runtime.errors import OutOfResources
+
+    module, device = fused
+
+    class Full:
+        def __getitem__(self, _grid):
+            def start(*_, **__):
+                raise OutOfResources(200_000, 101_376, "shared memory")
+
+            return start
+
+    monkeypatch.setattr(module, "_refused", set())
+    monkeypatch.setattr(module, "reduced_maps", Full())
+    wanted = WantedPositions.pad(QUERIES, KEYS).to(device)
+    calls, found = [moved(attention_call(seed=seed), device) for seed in range(2)], {}
+
+    def reduce(call):
+        if module.serves(call):
+            return module.reduce_rows_fused(call, wanted, reduction="mean")
+        return reduce_rows(call, wanted, reduction="mean", chunk_bytes=2**20)
+
+    queue = module.LayerQueue(lambda layer, rows: found.update({layer: rows}), max_bytes=2**20)
+    for layer, call in enumerate(calls):
+        queue.add(layer, call, reduce)
+    queue.flush()
+    for layer, call in enumerate(calls):
+        expected = reduce_rows(call, wanted, reduction="mean", chunk_bytes=2**20)
+        torch.testing.assert_close(found[layer].maps, expected.maps)
+    assert not module.serves(calls[0]), "not tried again"
+    assert module.serves(long_call(torch.float32, keys=9, head_dim=16)), "others are"
+    assert "No kernel for heads of 8 numbers" in caplog.text
+    assert "shared memory" in caplog.text
+
+
 @pytest.mark.parametrize(
     "change",
     [
