@@ -15,9 +15,6 @@ from headimpact.kernels.area_iou import area_iou
 from headimpact.scoring.key_tokens import AREA_STEPS
 from headimpact.scoring.views import ViewTokens
 
-UNDECIDED = torch.inf
-"""Stands for a number that the kernel leaves to others."""
-
 _TOKENS_AT_ONCE = 256
 _MASKS_AT_ONCE = 8
 
@@ -30,7 +27,7 @@ def fused_area_iou(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens)
         tokens: The view's tokens, on the CPU.
 
     Returns:
-        IoU in single precision; NaN for rows that hold NaN, `UNDECIDED` where three or more tokens tied at the cut
+        IoU in single precision; NaN for rows that hold NaN, infinity where three or more tokens tied at the cut
         decide by draw.
 
     Source: the rule `area` of `head_impact`; the mean over the two draws of two tied tokens is the formula of

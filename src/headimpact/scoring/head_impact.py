@@ -88,6 +88,9 @@ def head_impact(
         scores: Tensor = fused.fused_area_iou(rows, tokens)
         return scores.T
 
+    # Masks are laid on the CPU, and there they stay: a caller may have sent them to the maps' device.
+    coverage, areas = coverage.cpu(), areas.cpu()
+    views = None if views is None else views.cpu()
     scores = average_views(maps, coverage, areas, views, iou, at_once=True)
     return settle_ties(scores, maps, coverage, areas, views=views) if settle else scores
 
@@ -115,7 +118,8 @@ def settle_ties(
     is_open = scores.isinf().any(dim=0)
     if not bool(is_open.any()):
         return scores
-    settled = head_impact(maps[is_open].cpu()[None], coverage, areas, views=views)
+    views = None if views is None else views.cpu()
+    settled = head_impact(maps[is_open].cpu()[None], coverage.cpu(), areas.cpu(), views=views)
     scores[:, is_open] = settled[:, 0].to(scores.device)
     return scores
 

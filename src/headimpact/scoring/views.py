@@ -107,7 +107,7 @@ def average_views(
     is_whole = len(placed) == 1 and len(placed[0].masks) == len(coverage)
     shape = (coverage.shape[0], *maps.shape[:2])
     if at_once and is_whole:
-        rows = once(_columns, maps.flatten(0, 1), placed[0].chosen)
+        rows = _columns(maps.flatten(0, 1), placed[0].chosen)
         return score_rows(rows, placed[0].tokens).T.to(torch.float32).reshape(shape)
     rows, is_nan = once(_finite_rows, maps)
     scored = []

@@ -9,13 +9,13 @@ from jaxtyping import Bool, Float
 from PIL.Image import Image
 
 from headimpact.core.errors import DataFormatError, OptionError
-from headimpact.models.image_tokens import WHOLE_PICTURE
 from headimpact.models.loading import LoadedModel
 from headimpact.models.patch_grid import row_coverage
 from headimpact.models.prompts import encode
 from headimpact.scoring.head_impact import head_impact, skip_reasons
 from headimpact.workflows.captured_samples import run_capture
 from headimpact.workflows.measurement_options import MeasurementOptions
+from headimpact.workflows.token_places import TokenPlaces
 
 
 def score_response(
@@ -70,15 +70,18 @@ def score_response(
     if image_index is not None:
         encoded = dataclasses.replace(encoded, layouts=tuple(row.of_image(image_index) for row in encoded.layouts))
     captured = run_capture(loaded, encoded, chosen)[0]
-    layout, device = captured.layout, captured.maps.device
-    coverage = torch.from_numpy(row_coverage(masks, layout)[None]).to(device)
-    areas = torch.from_numpy(np.ascontiguousarray(layout.areas)).to(device)
-    views = torch.from_numpy((layout.tile != WHOLE_PICTURE).astype(np.int64)).to(device)
-    reason = skip_reasons(coverage, areas, views=views)[0]
+    coverage, tokens = torch.from_numpy(row_coverage(masks, captured.layout)[None]), TokenPlaces.of(captured.layout)
+    reason = skip_reasons(coverage, tokens.areas, views=tokens.views)[0]
     if reason is not None:
         raise DataFormatError(f"The masks say nothing: {reason}. Expected a key object that some image tokens see.")
     scores = head_impact(
-        captured.maps, coverage, areas, rule=chosen.binarization, k=chosen.k, quantile=chosen.quantile, views=views
+        captured.maps,
+        coverage,
+        tokens.areas,
+        rule=chosen.binarization,
+        k=chosen.k,
+        quantile=chosen.quantile,
+        views=tokens.views,
     )
     values = np.where(captured.sees_image.cpu().numpy(), scores[0].cpu().numpy(), np.float32(np.nan))
     return captured.on_all_layers(values, axis=0, fill=np.nan)

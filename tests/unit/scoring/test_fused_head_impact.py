@@ -63,5 +63,8 @@ def test_pairs_are_settled_in_the_kernel_and_larger_ties_after_it(fused):
 def test_a_gpu_scores_as_the_cpu_does():
     maps, coverage, areas = maps_of(1024, levels=3000), masks(65, 1024), torch.full((1024,), 1 / 1024)
     assert module.fused_kernels() is not None
-    found = head_impact(maps.cuda(), coverage, areas)
-    torch.testing.assert_close(found.cpu(), head_impact(maps, coverage, areas), equal_nan=True, atol=1e-6, rtol=0)
+    expected = head_impact(maps, coverage, areas)
+    for there in (False, True):  # masks may be on the GPU too
+        given = (coverage.cuda(), areas.cuda()) if there else (coverage, areas)
+        found = head_impact(maps.cuda(), *given)
+        torch.testing.assert_close(found.cpu(), expected, equal_nan=True, atol=1e-6, rtol=0)
