@@ -46,18 +46,39 @@ def score(command, data, checkpoint, out, *words):
     return launch(command, "score", data, checkpoint, out, *COMMON, *words)
 
 
+WHO = """
+import sys
+from pathlib import Path
+from headimpact.workflows.processes import Processes
+
+here = Processes(cpu=True)
+if here.is_main and "fail" in sys.argv:
+    raise SystemExit(3)
+found = (here.rank, here.count, here.agree(True), here.agree(here.is_main), here.hear(here.is_main))
+Path(sys.argv[1], str(here.rank)).write_text(repr(found))
+"""
+
+
+def start_two(script, *words):
+    script.write_text(WHO)
+    command = [sys.executable, "-m", *START_TWO, str(script), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
 def test_the_launcher_starts_two_that_find_each_other(tmp_path):
-    script = tmp_path / "who.py"
-    script.write_text(
-        "from headimpact.workflows.processes import Processes\n"
-        "here = Processes(cpu=True)\n"
-        "print(here.rank, here.count, here.agree(True), here.agree(here.is_main), here.hear(here.is_main))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", *START_TWO, str(script)], capture_output=True, text=True, check=False, timeout=300
-    )
-    found = sorted(line for line in done.stdout.splitlines() if line)
-    assert found == ["0 2 True False True", "1 2 True False True"], done.stderr
+    # Several times, since a group that is not left in order aborts in a fifth of the ends on a busy machine.
+    for _ in range(2):
+        done = start_two(tmp_path / "who.py", str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        found = [(tmp_path / rank).read_text() for rank in ("0", "1")]
+        assert found == ["(0, 2, True, False, True)", "(1, 2, True, False, True)"]
+
+
+def test_one_that_fails_ends_the_other_that_waits_for_it(tmp_path):
+    done = start_two(tmp_path / "who.py", str(tmp_path), "fail")
+    assert done.returncode != 0
+    assert "exitcode  : 3 " in done.stderr
+    assert not (tmp_path / "1").exists()
 
 
 def test_two_processes_give_the_same_tensors_as_one(data, tiny_checkpoint, tmp_path):

@@ -1,5 +1,6 @@
 """The processes that one command runs in: one, or several under `accelerate launch` or `torchrun`."""
 
+import atexit
 import os
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -26,6 +27,8 @@ class Processes:
 
             self._state = PartialState(cpu=cpu)
             self.rank, self.count = self._state.process_index, self._state.num_processes
+            # A group left to the interpreter's own end aborts now and then: its threads still run by then.
+            atexit.register(self._state.destroy_process_group)
 
     @property
     def is_main(self) -> bool:
