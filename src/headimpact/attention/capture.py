@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from headimpact.attention.interception import AttentionCall, observe_attention
-from headimpact.attention.reduction import REDUCTIONS, ReducedRows, WantedPositions, reduce_rows
+from headimpact.attention.reduction import REDUCTIONS, ReducedRows, reduce_rows
+from headimpact.attention.wanted import WantedPositions
 from headimpact.core.errors import OptionError, RunFailedError
 from headimpact.core.registry import unknown_name_message
 

@@ -15,8 +15,9 @@ from torch import Tensor
 from triton.errors import TritonError
 
 from headimpact.attention.interception import AttentionCall
-from headimpact.attention.reduction import ReducedRows, WantedPositions, peaks_at
+from headimpact.attention.reduction import ReducedRows, peaks_at
 from headimpact.attention.visibility import Visibility
+from headimpact.attention.wanted import WantedPositions
 from headimpact.kernels.attention_rows import reduced_maps, row_totals
 
 _logger = logging.getLogger(__name__)

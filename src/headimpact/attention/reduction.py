@@ -16,15 +16,16 @@ Source: the running maximum and sum are the online softmax of Milakov & Gimelshe
 """
 
 import dataclasses
-import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headimpact.attention.interception import AttentionCall
-from headimpact.attention.visibility import Visibility, sees_any
+from headimpact.attention.sight import LOWEST, Sight
+from headimpact.attention.visibility import Visibility
+from headimpact.attention.wanted import WantedPositions
 
 REDUCTIONS = ("mean", "max")
 """How the rows of one response become one map."""
@@ -32,63 +33,17 @@ REDUCTIONS = ("mean", "max")
 _ROWS_AT_ONCE = 512
 """Query rows times grouped heads in one block; more would leave too little of the budget to the keys."""
 
-_LOWEST = torch.finfo(torch.float32).min
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class WantedPositions:
-    """Which positions look and which are looked at, per batch row; ragged lists as padded tensors.
-
-    Padding repeats the last position, so it changes neither a maximum nor whether anything is seen.
-
-    Attributes:
-        queries: Query positions `[batch, queries]`.
-        weights: Share of each query in the mean, 0 for padding, `[batch, queries]`.
-        keys: Key positions `[batch, image_tokens]`.
-    """
-
-    queries: Int[Tensor, "batch queries"]
-    weights: Float[Tensor, "batch queries"]
-    keys: Int[Tensor, "batch image_tokens"]
-
-    @classmethod
-    def pad(cls, queries: Sequence[Tensor], keys: Sequence[Tensor]) -> "WantedPositions":
-        """Make padded tensors of ragged lists without empty entries.
-
-        Args:
-            queries: Query positions per batch row.
-            keys: Key positions per batch row.
-        """
-        length = max(len(row) for row in queries)
-        weights = torch.zeros(len(queries), length)
-        for row, positions in enumerate(queries):
-            weights[row, : len(positions)] = 1.0 / len(positions)
-        return cls(queries=_repeat_last(queries), weights=weights, keys=_repeat_last(keys))
-
-    @functools.cached_property
-    def span(self) -> tuple[int, int, int]:
-        """Lowest position of all, last query position, last key position."""
-        lowest = min(int(self.queries.min()), int(self.keys.min()))
-        return lowest, int(self.queries.max()), int(self.keys.max())
-
-    def to(self, device: torch.device) -> "WantedPositions":
-        """Copy to a device.
-
-        Args:
-            device: Where the attention call's tensors are.
-        """
-        return WantedPositions(
-            queries=self.queries.to(device), weights=self.weights.to(device), keys=self.keys.to(device)
-        )
+_CACHE_NUMBERS = 2**20
+"""How many float32 numbers a block should hold at most, so that they stay in a core's own cache: 4 MiB."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Block:
-    """A part of the work: some batch rows, key/value heads and query rows."""
+    """A part of the work: some batch rows and query rows, whose heads then go a few at a time."""
 
     batch: slice
-    groups: slice
     rows: slice
+    groups_at_once: int
     keys_at_once: int
 
 
@@ -130,30 +85,28 @@ def reduce_rows(
     Raises:
         UnsupportedModelError: If the call's weights are no plain softmax (see `Visibility.of`).
     """
-    visibility = Visibility.of(call)
+    rule = Visibility.of(call)
     shape = (call.query.shape[0], call.query.shape[1])
     maps = torch.zeros(*shape, wanted.keys.shape[1], dtype=torch.float32, device=call.query.device)
     sees = torch.zeros(shape, dtype=torch.bool, device=call.query.device)
     peaks = torch.zeros_like(maps) if with_peaks else None
-    per_group = shape[1] // call.key.shape[1]
     with torch.no_grad(), torch.autocast(device_type=call.query.device.type, enabled=False):
         for block in _plan(call, wanted, chunk_bytes):
-            rows = _Rows(call, wanted, visibility, block)
-            heads = slice(block.groups.start * per_group, block.groups.stop * per_group)
-            held, keys = maps[block.batch, heads], wanted.keys[block.batch]
-            shares = wanted.weights[block.batch, None, None, block.rows]
-            for part, weights, totals in rows.weights(keys):
-                if reduction == "mean":
-                    # Dividing each row's share is the same as dividing the row, and no pass over the keys.
-                    reduced = torch.matmul((shares / totals).unsqueeze(3), weights).flatten(1, 2).squeeze(2)
-                    held[..., part] += _image_tokens(reduced, keys[:, part])
-                else:
-                    reduced = weights.div_(totals.unsqueeze(4)).amax(dim=3).flatten(1, 2)
-                    held[..., part] = torch.maximum(held[..., part], _image_tokens(reduced, keys[:, part]))
-                sees[block.batch, heads] |= rows.sees(keys[:, part])
-            if peaks is not None:
-                found = rows.peaks(wanted.weights[block.batch, block.rows])
-                peaks[block.batch, heads] += found.gather(2, keys[:, None, :].expand(-1, found.shape[1], -1))
+            rows = _Rows(call, wanted, rule, block)
+            keys, shares = wanted.keys[block.batch], wanted.weights[block.batch, block.rows]
+            sees[block.batch] |= rows.sees()
+            for groups, heads in rows.groups():
+                held = maps[block.batch, heads]
+                for part, weights in rows.weights(groups):
+                    if reduction == "mean":
+                        reduced = torch.matmul(shares[:, None, None, None], weights).flatten(1, 2).squeeze(2)
+                        held[..., part] += _image_tokens(reduced, keys[:, part])
+                    else:
+                        reduced = _image_tokens(weights.amax(dim=3).flatten(1, 2), keys[:, part])
+                        held[..., part] = torch.maximum(held[..., part], reduced)
+                if peaks is not None:
+                    found = rows.peaks(groups, shares)
+                    peaks[block.batch, heads] += found.gather(2, keys[:, None, :].expand(-1, found.shape[1], -1))
     return ReducedRows(maps, sees[..., None], peaks)
 
 
@@ -181,61 +134,81 @@ def _image_tokens(reduced: Tensor, keys: Int[Tensor, "batch image_tokens"]) -> T
 class _Rows:
     """The query rows of one block, scaled and in float32, ready to meet keys."""
 
-    def __init__(self, call: AttentionCall, wanted: WantedPositions, visibility: Visibility, block: _Block) -> None:
-        """Gather the rows."""
-        self._call, self._visibility, self._block = call, visibility, block
-        device = call.query.device
-        num_heads, num_groups = call.query.shape[1], call.key.shape[1]
-        self._per_group = num_heads // num_groups
-        self._batch = torch.arange(call.query.shape[0], device=device)[block.batch]
-        self._groups = torch.arange(num_groups, device=device)[block.groups]
-        heads = torch.arange(num_heads, device=device).view(num_groups, self._per_group)[block.groups]
-        self._heads = heads
+    def __init__(self, call: AttentionCall, wanted: WantedPositions, rule: Visibility, block: _Block) -> None:
+        """Gather the rows of all heads."""
+        self._call, self._wanted, self._rule, self._block = call, wanted, rule, block
+        self._num_groups = call.key.shape[1]
+        self._per_group = call.query.shape[1] // self._num_groups
+        self._keys = wanted.keys[block.batch]
         self._positions = wanted.queries[block.batch, block.rows]
-        scaling = call.options.get("scaling")
-        picked = call.query[self._batch[:, None, None], heads.flatten()[None, :, None], self._positions[:, None, :]]
-        self._queries = (
-            picked.float()
-            .mul(call.query.shape[-1] ** -0.5 if scaling is None else scaling)
-            .view(len(self._batch), len(self._groups), -1, call.query.shape[-1])
+        queries = call.query[block.batch]
+        head_dim, scaling = queries.shape[3], call.options.get("scaling")
+        places = self._positions[:, None, :, None].expand(-1, queries.shape[1], -1, head_dim)
+        picked = queries.gather(2, places).float()
+        self._queries = picked.mul_(head_dim**-0.5 if scaling is None else scaling).view(
+            len(queries), self._num_groups, -1, head_dim
         )
 
-    def weights(
-        self, keys: Int[Tensor, "batch image_tokens"]
-    ) -> Iterator[tuple[slice, Float[Tensor, "batch groups per_group queries keys"], Tensor]]:
+    def groups(self) -> Iterator[tuple[slice, slice]]:
+        """Go through the key/value heads, a few at a time.
+
+        Yields:
+            Key/value heads, and the query heads that share them.
+        """
+        step = self._block.groups_at_once
+        for start in range(0, self._num_groups, step):
+            stop = min(start + step, self._num_groups)
+            yield slice(start, stop), slice(start * self._per_group, stop * self._per_group)
+
+    def weights(self, groups: slice) -> Iterator[tuple[slice, Float[Tensor, "batch groups per_group queries keys"]]]:
         """Compute the weights of these rows at the image tokens, block by block, or once at all keys if they fit.
 
         Args:
-            keys: The image tokens.
+            groups: Key/value heads.
 
         Yields:
-            Which of the image tokens, the weights at just these or at all keys, and what each row is still to be
-            divided by, `[batch, groups, per_group, queries]`.
+            Which of the image tokens, and the weights at just these or at all keys.
         """
         num_keys, step = self._call.key.shape[2], self._block.keys_at_once
-        if step >= num_keys and num_keys != keys.shape[1]:
-            logits = self._slab(0, num_keys)
-            weights = logits.sub_(logits.amax(dim=-1, keepdim=True).clamp_min_(_LOWEST)).exp_()
-            yield slice(0, keys.shape[1]), weights, weights.sum(dim=-1)
+        tokens = self._keys.shape[1]
+        if step >= num_keys and num_keys != tokens:
+            yield slice(0, tokens), self._slab(groups, 0, num_keys).softmax(dim=-1)
             return
-        total = self.log_total()
-        for start in range(0, keys.shape[1], step):
-            part = slice(start, start + step)
-            yield part, self.logits(keys[:, part]).sub_(total[..., None]).exp_(), torch.ones_like(total)
+        total = self._log_total(groups)
+        for start in range(0, tokens, step):
+            part = slice(start, min(start + step, tokens))
+            yield part, self._at_tokens(groups, part).sub_(total[..., None]).exp_()
 
-    def _slab(self, start: int, stop: int) -> Float[Tensor, "batch groups per_group queries keys"]:
-        """Compute the masked logits of these rows at neighbouring keys."""
-        keys = torch.arange(start, stop, device=self._positions.device).expand(len(self._batch), -1)
-        slab = self._call.key[self._block.batch, self._block.groups, start:stop].float()
-        return self._masked(torch.matmul(self._queries, slab.transpose(2, 3)), keys)
+    def sees(self) -> Bool[Tensor, "batch heads_or_one"]:
+        """Say which heads see any of the image tokens."""
+        step, tokens = self._block.keys_at_once, self._keys.shape[1]
+        found = torch.zeros((len(self._keys), 1), dtype=torch.bool, device=self._keys.device)
+        for start in range(0, tokens, step):
+            seen = self._look_at_tokens(slice(start, min(start + step, tokens))).sees
+            found = torch.ones_like(found) if seen is None else found | seen
+        return found
 
-    def logits(self, keys: Int[Tensor, "batch keys"]) -> Float[Tensor, "batch groups per_group queries keys"]:
-        """Compute the masked logits of these rows at some keys."""
-        picked = self._call.key[self._batch[:, None, None], self._groups[None, :, None], keys[:, None, :]]
-        return self._masked(torch.matmul(self._queries, picked.float().transpose(2, 3)), keys)
+    def peaks(self, groups: slice, shares: Float[Tensor, "batch queries"]) -> Float[Tensor, "batch heads keys"]:
+        """Give every key the shares of the rows whose highest logit is there, slab by slab.
 
-    def log_total(self) -> Float[Tensor, "batch groups per_group queries"]:
-        """Compute the logarithm of each row's softmax denominator over all keys, block by block.
+        Raises:
+            ValueError: If there are no keys.
+        """
+        num_keys, step = self._call.key.shape[2], self._block.keys_at_once
+        best = highest = None
+        for start in range(0, num_keys, step):
+            peak, place = self._slab(groups, start, min(start + step, num_keys)).max(dim=-1)
+            if best is None or highest is None:
+                best, highest = place, peak
+            else:
+                best = torch.where(peak > highest, place + start, best)
+                highest = torch.maximum(peak, highest)
+        if best is None:
+            raise ValueError("An attention call without keys has no rows to reduce.")
+        return peaks_at(best.flatten(1, 2), shares, num_keys)
+
+    def _log_total(self, groups: slice) -> Float[Tensor, "batch groups per_group queries"]:
+        """Compute the logarithm of each row's softmax denominator over all keys, slab by slab.
 
         Raises:
             ValueError: If there are no keys.
@@ -243,8 +216,8 @@ class _Rows:
         highest = total = None
         num_keys, step = self._call.key.shape[2], self._block.keys_at_once
         for start in range(0, num_keys, step):
-            logits = self._slab(start, min(start + step, num_keys))
-            peak = logits.amax(dim=-1).clamp_min_(_LOWEST)
+            logits = self._slab(groups, start, min(start + step, num_keys))
+            peak = logits.amax(dim=-1).clamp_min_(LOWEST)
             if highest is not None and total is not None:
                 peak = torch.maximum(peak, highest)
                 total = total * (highest - peak).exp_()
@@ -255,56 +228,63 @@ class _Rows:
             raise ValueError("An attention call without keys has no rows to reduce.")
         return highest + total.log()
 
-    def peaks(self, shares: Float[Tensor, "batch queries"]) -> Float[Tensor, "batch heads keys"]:
-        """Give every key the shares of the rows whose highest logit is there, slab by slab.
+    def _slab(self, groups: slice, start: int, stop: int) -> Float[Tensor, "batch groups per_group queries keys"]:
+        """Compute the masked logits of these rows at neighbouring keys."""
+        keys = torch.arange(start, stop, device=self._keys.device).expand(len(self._keys), -1)
+        slab = self._call.key[self._block.batch, groups, start:stop]
+        return self._masked(self._logits(groups, slab), self._look(keys, (start, stop)), groups)
 
-        Raises:
-            ValueError: If there are no keys.
-        """
-        num_keys, step = self._call.key.shape[2], self._block.keys_at_once
-        best = highest = None
-        for start in range(0, num_keys, step):
-            peak, place = self._slab(start, min(start + step, num_keys)).max(dim=-1)
-            if best is None or highest is None:
-                best, highest = place, peak
-            else:
-                best = torch.where(peak > highest, place + start, best)
-                highest = torch.maximum(peak, highest)
-        if best is None:
-            raise ValueError("An attention call without keys has no rows to reduce.")
-        return peaks_at(best.flatten(1, 2), shares, num_keys)
+    def _at_tokens(self, groups: slice, part: slice) -> Float[Tensor, "batch groups per_group queries keys"]:
+        """Compute the masked logits of these rows at some image tokens."""
+        keys = self._call.key[self._block.batch, groups]
+        places = self._keys[:, None, part, None].expand(-1, keys.shape[1], -1, keys.shape[3])
+        return self._masked(self._logits(groups, keys.gather(2, places)), self._look_at_tokens(part), groups)
 
-    def sees(self, keys: Int[Tensor, "batch keys"]) -> Bool[Tensor, "batch heads"]:
-        """Say which of these heads see any of the keys."""
-        seen = sees_any(*self._visibility.look(self._batch, self._positions, keys))
-        if seen is None:
-            return self._heads.new_ones((len(self._batch), self._heads.numel()), dtype=torch.bool)
-        seen = seen if seen.shape[1] == 1 else seen[:, self._heads.flatten()]
-        return seen.expand(-1, self._heads.numel())
+    def _logits(self, groups: slice, keys: Tensor) -> Tensor:
+        """Multiply rows and keys; keys that have to be converted are laid one after another, which is read faster."""
+        if keys.dtype != torch.float32:
+            keys = keys.to(torch.float32, memory_format=torch.contiguous_format)
+        logits = torch.matmul(self._queries[:, groups], keys.transpose(2, 3))
+        return logits.view(*logits.shape[:2], self._per_group, -1, logits.shape[3])
 
-    def _masked(self, logits: Tensor, keys: Tensor) -> Float[Tensor, "batch groups per_group queries keys"]:
+    def _masked(
+        self, logits: Float[Tensor, "batch groups per_group queries keys"], sight: Sight, groups: slice
+    ) -> Float[Tensor, "batch groups per_group queries keys"]:
         """Cap and mask raw logits in place."""
-        logits = logits.view(*logits.shape[:2], self._per_group, -1, logits.shape[-1])
         softcap = self._call.options.get("softcap")
         if softcap is not None:
             logits.div_(softcap).tanh_().mul_(softcap)
-        seen, bias = self._visibility.look(self._batch, self._positions, keys)
-        if seen is not None:
-            logits.masked_fill_(self._by_group(seen).logical_not(), _LOWEST)
-        if bias is not None:
-            logits.add_(self._by_group(bias))
+        if sight.hidden is not None:
+            logits[..., sight.span].masked_fill_(self._by_group(sight.hidden, groups), LOWEST)
+        if sight.bias is not None:
+            logits[..., sight.span] += self._by_group(sight.bias, groups)
         return logits
 
-    def _by_group(self, mask: Tensor) -> Tensor:
+    def _by_group(self, mask: Tensor, groups: slice) -> Tensor:
         """Bring a mask's axis of heads into groups."""
-        return mask[:, :, None] if mask.shape[1] == 1 else mask[:, self._heads]
+        return (
+            mask[:, :, None]
+            if mask.shape[1] == 1
+            else mask.view(len(mask), self._num_groups, -1, *mask.shape[2:])[:, groups]
+        )
+
+    def _look_at_tokens(self, part: slice) -> Sight:
+        """Say what these rows see of some image tokens."""
+        return self._look(self._keys[:, part], ("image tokens", part.start, part.stop))
+
+    def _look(self, keys: Int[Tensor, "batch keys"], name: tuple[str | int, ...]) -> Sight:
+        """Say what these rows see of some keys."""
+        batch, rows = self._block.batch, self._block.rows
+        whole = (*name, batch.start, batch.stop, rows.start, rows.stop)
+        return self._wanted.sights.look(self._call, self._rule, batch, self._positions, keys, name=whole)
 
 
 def _plan(call: AttentionCall, wanted: WantedPositions, chunk_bytes: int) -> Iterator[_Block]:
-    """Cut the work into blocks whose keys (float32), logits and masks together stay within the budget.
+    """Cut the work into blocks whose keys (float32), logits, weights and masks together stay within the budget.
 
-    A block holds, per batch row and key/value head: the rows' queries, a slab of keys, their logits, and
-    about as much again as the logits for masks and intermediate results.
+    A block holds the rows of all heads and, per batch row and key/value head, a slab of keys, their logits, and about
+    twice as much again for weights, masks and intermediate results. Where all keys of a head fit, no more heads are
+    taken at once than fit a processor's cache.
 
     Yields:
         Blocks that together cover everything once.
@@ -314,26 +294,18 @@ def _plan(call: AttentionCall, wanted: WantedPositions, chunk_bytes: int) -> Ite
     per_group = num_heads // num_groups
     budget = max(chunk_bytes // 4, 1)
     num_rows = wanted.queries.shape[1]
-    rows = min(num_rows, max(1, _ROWS_AT_ONCE // per_group))
+    rows = max(1, min(num_rows, _ROWS_AT_ONCE // per_group, budget // (8 * num_heads * head_dim)))
     per_key = 2 * head_dim + 3 * per_group * rows
-    fixed = 3 * per_group * rows * head_dim
-    keys = max(1, min(num_keys, (budget - fixed) // per_key))
-    units = max(1, budget // (fixed + keys * per_key))
+    left = budget - 2 * num_heads * rows * head_dim
+    keys = max(1, min(num_keys, left // per_key))
+    units = max(1, min(left, _CACHE_NUMBERS) // (keys * per_key))
     groups = min(num_groups, units)
-    batch_rows = max(1, units // num_groups)
+    batch_rows = max(1, min(units // num_groups, left // (2 * num_heads * rows * head_dim)))
     for first in range(0, batch, batch_rows):
-        for group in range(0, num_groups, groups):
-            for row in range(0, num_rows, rows):
-                yield _Block(
-                    batch=slice(first, min(first + batch_rows, batch)),
-                    groups=slice(group, min(group + groups, num_groups)),
-                    rows=slice(row, min(row + rows, num_rows)),
-                    keys_at_once=keys,
-                )
-
-
-def _repeat_last(lists: Sequence[Tensor]) -> Int[Tensor, "batch positions"]:
-    """Fill ragged rows up with their last entry."""
-    length = max(len(row) for row in lists)
-    filled = [torch.cat([row, row[-1:].expand(length - len(row))]) for row in lists]
-    return torch.stack(filled).long().cpu()
+        for row in range(0, num_rows, rows):
+            yield _Block(
+                batch=slice(first, min(first + batch_rows, batch)),
+                rows=slice(row, min(row + rows, num_rows)),
+                groups_at_once=groups,
+                keys_at_once=keys,
+            )

@@ -35,7 +35,7 @@ def fused_area_iou(rows: Float[Tensor, "rows image_tokens"], tokens: ViewTokens)
     """
     rows = rows.contiguous()
     areas = (tokens.weights * AREA_STEPS).to(torch.int32)
-    sizes = (tokens.inside.to(torch.int32) * areas).sum(dim=1, dtype=torch.int32)
+    sizes = (tokens.sizes * AREA_STEPS).to(torch.int32)
     areas_there, sizes_there = _send(areas, rows.device), _send(sizes, rows.device)
     ordered, order = rows.sort(dim=1, descending=True)
     last = rows.shape[1] - 1

@@ -24,10 +24,14 @@ class KeyTokens:
     Attributes:
         inside: Whether a token is a key token (M); all False where nothing is touched.
         skipped: Per mask, why it says nothing on this grid, or None.
+        weights: Area of each token, as `token_weights` gives it.
+        sizes: Area |M| of each mask's key tokens, in these weights.
     """
 
     inside: Bool[Tensor, "masks image_tokens"]
     skipped: tuple[str | None, ...]
+    weights: Float[Tensor, " image_tokens"]
+    sizes: Float[Tensor, " masks"]
 
 
 def key_tokens(coverage: Float[Tensor, "masks image_tokens"], areas: Float[Tensor, " image_tokens"]) -> KeyTokens:
@@ -49,22 +53,23 @@ def key_tokens(coverage: Float[Tensor, "masks image_tokens"], areas: Float[Tenso
     arXiv 2511.23375 is not known.
     """
     weights = token_weights(areas)
-    if not bool((weights > 0).any()):
-        return KeyTokens(
-            inside=torch.zeros_like(coverage, dtype=torch.bool), skipped=(CROPPED_AWAY,) * coverage.shape[0]
-        )
-    seen = torch.where(weights > 0, coverage.to(weights.dtype), -1.0)
-    highest = seen.amax(dim=1, keepdim=True)
-    half = seen >= 0.5 - TOLERANCE
-    inside = torch.where(half.any(dim=1, keepdim=True), half, seen >= highest - TOLERANCE)
-    touched = highest > TOLERANCE
-    inside &= touched
-    too_large = (inside.to(weights.dtype) @ weights) > LARGEST_SHARE * weights.sum()
+    is_placed = weights > 0
+    seen = coverage.to(weights.dtype)
+    if not bool(is_placed.all()):
+        seen = torch.where(is_placed, seen, -1.0)
+    inside = seen >= 0.5 - TOLERANCE
+    sizes = inside.to(weights.dtype) @ weights
+    is_thin = sizes == 0
+    if seen.shape[1] and bool(is_thin.any()):
+        thin = seen[is_thin]
+        highest = thin.amax(dim=1, keepdim=True)
+        inside[is_thin] = (thin >= highest - TOLERANCE) & (highest > TOLERANCE)
+        sizes[is_thin] = inside[is_thin].to(weights.dtype) @ weights
+    largest = LARGEST_SHARE * float(weights.sum())
     reasons = tuple(
-        CROPPED_AWAY if not is_touched else COVERS_TOO_MUCH if is_too_large else None
-        for is_touched, is_too_large in zip(touched[:, 0].tolist(), too_large.tolist(), strict=True)
+        CROPPED_AWAY if size == 0 else COVERS_TOO_MUCH if size > largest else None for size in sizes.tolist()
     )
-    return KeyTokens(inside=inside, skipped=reasons)
+    return KeyTokens(inside, reasons, weights, sizes)
 
 
 def token_weights(areas: Float[Tensor, " image_tokens"]) -> Float[Tensor, " image_tokens"]:

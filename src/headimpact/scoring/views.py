@@ -29,16 +29,13 @@ class ViewTokens:
         inside: Whether a token is a key token (M) of a mask; only masks that say something in this view.
         coverage: Share of each token's area that a mask covers.
         weights: Area of each token, as `token_weights` gives it.
+        sizes: Area |M| of each mask's key tokens.
     """
 
     inside: Bool[Tensor, "masks image_tokens"]
     coverage: Float[Tensor, "masks image_tokens"]
     weights: Float[Tensor, " image_tokens"]
-
-    @functools.cached_property
-    def sizes(self) -> Float[Tensor, " masks"]:
-        """Area |M| of each mask's key tokens."""
-        return self.inside.to(self.weights.dtype) @ self.weights
+    sizes: Float[Tensor, " masks"]
 
     @functools.cached_property
     def are_equal(self) -> bool:
@@ -61,10 +58,12 @@ class ViewTokens:
         Args:
             device: Where the heads' attention is.
         """
-        moved = ViewTokens(self.inside.to(device), self.coverage.to(device), self.weights.to(device))
+        moved = ViewTokens(
+            self.inside.to(device), self.coverage.to(device), self.weights.to(device), self.sizes.to(device)
+        )
         groups = masks_by_size(self.inside, self.weights, small=GPU_SMALL)
         by_size = [(masks.to(device), own.to(device), held.to(device)) for masks, own, held in groups]
-        vars(moved).update(sizes=self.sizes.to(device), are_equal=self.are_equal, by_size=by_size)
+        vars(moved).update(are_equal=self.are_equal, by_size=by_size)
         return moved
 
     def sum_inside(self, values: Float[Tensor, "rows image_tokens"]) -> Float[Tensor, "rows masks"]:
@@ -165,9 +164,12 @@ def _placed_views(
     for chosen in once(view_tokens, areas, views):
         covered = _columns(coverage, chosen)
         found = key_tokens(covered, areas[chosen])
-        usable = torch.tensor([reason is None for reason in found.skipped], device=coverage.device)
-        masks = usable.nonzero()[:, 0]
-        tokens = ViewTokens(found.inside[masks], covered[masks], token_weights(areas[chosen]))
+        usable = [number for number, reason in enumerate(found.skipped) if reason is None]
+        masks = torch.tensor(usable, dtype=torch.long, device=coverage.device)
+        if len(usable) == len(covered):
+            tokens = ViewTokens(found.inside, covered, found.weights, found.sizes)
+        else:
+            tokens = ViewTokens(found.inside[masks], covered[masks], found.weights, found.sizes[masks])
         placed.append(_PlacedView(chosen, masks, tokens, areas[chosen].to(torch.float64).sum()))
     return placed
 

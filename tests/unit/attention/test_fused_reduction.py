@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from headimpact.attention.interception import AttentionCall
-from headimpact.attention.reduction import WantedPositions, reduce_rows
+from headimpact.attention.reduction import reduce_rows
+from headimpact.attention.wanted import WantedPositions
 from tests.unit.attention.calls import Module, attention_call
 from tests.unit.attention.test_reduction import KEYS, QUERIES, additive, causal, left_padded, tensor_of
 

@@ -6,8 +6,9 @@ import torch
 from torch.nn.attention.flex_attention import create_block_mask
 
 from headimpact.attention.interception import AttentionCall
-from headimpact.attention.reduction import WantedPositions, reduce_rows
+from headimpact.attention.reduction import reduce_rows
 from headimpact.attention.visibility import Visibility
+from headimpact.attention.wanted import WantedPositions
 from headimpact.core.errors import UnsupportedModelError
 from tests.unit.attention.calls import Module, attention_call, slow_weights
 

@@ -40,7 +40,7 @@ def test_can_fail_on_a_wrong_recomputation(tiny_model, monkeypatch):
 
     loaded = tiny_model("llava-siglip")
     right = reduction._Rows._masked
-    monkeypatch.setattr(reduction._Rows, "_masked", lambda self, logits, keys: right(self, logits * 1.1, keys))
+    monkeypatch.setattr(reduction._Rows, "_masked", lambda self, logits, *rest: right(self, logits * 1.1, *rest))
     with pytest.raises(RunFailedError, match="captured rows are not eager's"):
         check_capture(loaded, sample(loaded))
 
