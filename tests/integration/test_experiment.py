@@ -175,6 +175,20 @@ def test_answers_are_learned_and_captions_measured_beside_them(tiny_llava, scene
     assert "## captioning, after tuning on vqa, r = 2" in (tmp_path / "out" / "results.md").read_text()
 
 
+def test_all_arms_save_memory_alike_and_no_run_is_gone_on_with_otherwise(config, tmp_path):
+    sizes = ("--learning-rate", "1e-2", "--seeds", 1, "--arms", "top-k", "random")
+    words = ("experiment", "--config", config, "--out", tmp_path / "out", *sizes)
+    saving = ("--bf16", "--gradient-checkpointing")
+    done(*words, *saving, "--step", "arms")
+    done(*words, *saving, "--step", "tune")
+    records = [json.loads(path.read_text())["options"] for path in (tmp_path / "out").glob("tuned/*/tuning.json")]
+    assert [(one["bf16"], one["gradient_checkpointing"]) for one in records] == [(True, True)] * 2
+    for left in saving:
+        mixed = run(*words, left, "--resume")
+        assert mixed.code == 2
+        assert f"--{'gradient-checkpointing' if left == '--bf16' else 'bf16'} is False now and was True" in mixed.err
+
+
 def test_a_dry_run_lists_every_fault_at_once_and_writes_nothing(config, scenes, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(scenes, data)
