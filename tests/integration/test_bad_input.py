@@ -352,6 +352,9 @@ OPTIONS: Cases = {
         "Unknown lr_scheduler_type 'cosin'. Did you mean 'cosine'",
     ),
     "cache": (lambda p: p.tune(p.selection(), "--prefix-cache", "of"), "--prefix-cache 'of'", "'off'"),
+    "warm-up in steps": (
+        lambda p: p.tune(p.selection(), "--warmup-ratio", 5), "warmup_ratio must be below 1, a share: got 5.0"
+    ),
     "no steps": (lambda p: p.tune(p.selection(), "--max-steps", 0), "max_steps must be above 0"),
     "rank of 0": (lambda p: p.tune(p.selection(), "--r", 0), "r must be", "0"),
     "unknown projection to tune": (
