@@ -94,6 +94,32 @@ def test_a_finished_experiment_is_not_done_again(whole, config):
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
 
 
+def half_written(out: Path, *names: str) -> list[Path]:
+    """Write what a process leaves that is writing, or was killed while it did."""
+    found = [out / name for name in names]
+    for path in found:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    return found
+
+
+def test_choosing_again_leaves_alone_what_other_jobs_are_writing(config, tmp_path):
+    words = ("experiment", "--config", config, "--out", tmp_path / "out", "--arms", "top-k", "random")
+    done(*words, "--step", "arms")
+    theirs = half_written(
+        tmp_path / "out",
+        "tuned/.random-0-r2-seed0.xyz.tmp",
+        "tuned/random-0-r2-seed1/.adapter.xyz.tmp",
+        "grid/random-0-r2/.grid.json.xyz.tmp",
+        "evaluated-captioning/base/predictions/.part-00000.jsonl.xyz.tmp",
+    )
+    own = half_written(tmp_path / "out", ".arms.json.xyz.tmp", "selections/.top-k-r2.json.xyz.tmp")
+    done(*words, "--step", "arms", "--resume")
+    assert [path.exists() for path in (*theirs, *own)] == [True] * 4 + [False] * 2
+    done(*words, "--arm", "random-0", "--learning-rate", "1e-2", "1e-3")
+    assert [path for path in theirs if path.exists()] == theirs[3:], "a run deletes what is left of itself alone"
+
+
 def test_arms_one_by_one_and_shared_out_give_the_same_table(whole, config, tmp_path, monkeypatch):
     words = ("experiment", "--config", config, "--out", tmp_path / "out")
     listed = done(*words, "--step", "arms").out.split()
