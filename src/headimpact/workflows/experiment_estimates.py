@@ -199,7 +199,10 @@ def _responses(counts: Mapping[str, int], task: str, split: str) -> int:
 
 
 def _memory(config: ExperimentConfig, architecture: ArchitectureSummary, selections: Sequence[Selection]) -> float:
-    """Estimate the most memory at once: tuning, or two models where an arm is evaluated beside the base model."""
+    """Estimate the most memory at once: tuning, or two models where an arm is evaluated beside the base model.
+
+    Scoring is left out: it halves a batch that does not fit.
+    """
     width = _bytes_per_number(config)
     weights = architecture.total_parameters * QUANTIZED_BYTES.get(config.quantization or "", width)
     trained = BYTES_OF_LORA * max(one.trainable_parameters() for one in selections)
