@@ -262,7 +262,7 @@ def _options(args: argparse.Namespace, seed: int) -> TuningOptions:
         max_steps=args.steps,
         learning_rate=2e-2,
         batch_size=16,
-        warmup_steps=0.05,
+        warmup_ratio=0.05,
         lr_scheduler_type="cosine",
         seed=seed,
     )

@@ -60,7 +60,7 @@ def measure_task(task: str, args: argparse.Namespace, folder: Path) -> list[dict
     for (name, selection), rate, steps in itertools.product(choices, args.learning_rates, args.steps):
         out = folder / f"{task}-{name}-{rate}-{steps}"
         options = TuningOptions(
-            max_steps=steps, learning_rate=rate, batch_size=32, warmup_steps=0.05, lr_scheduler_type="cosine"
+            max_steps=steps, learning_rate=rate, batch_size=32, warmup_ratio=0.05, lr_scheduler_type="cosine"
         )
         result = tune_adapter(base, examples, selection, options=options, out=out, cache=cache, show_progress=False)
         tuned = open_model(ModelOptions(model=args.model), adapter=result.adapter)

@@ -206,6 +206,15 @@ def test_objects_that_are_cropped_away_leave_nothing_to_score(place, tiny_checkp
     refused(place, words, "No sample left to score: 3 cropped_away")
 
 
+def test_objects_that_cover_all_leave_no_ranking_to_move(place, tiny_llava):
+    def cover(instances: dict[str, Any], captions: dict[str, Any]) -> None:
+        for annotation in instances["annotations"]:
+            annotation["segmentation"] = [[0, 0, 6, 0, 6, 4, 0, 4]]
+
+    words = ("--model", tiny_llava, "--data", place.data(edit=cover), "--split", "all", "--k", 1)
+    refused(place, ("sensitivity", *words), "No picture says something under every variant")
+
+
 def test_all_faults_are_listed_one_a_line(place):
     root = place.data()
     (root / "images" / "2.png").unlink()
@@ -352,6 +361,9 @@ OPTIONS: Cases = {
         "Unknown lr_scheduler_type 'cosin'. Did you mean 'cosine'",
     ),
     "cache": (lambda p: p.tune(p.selection(), "--prefix-cache", "of"), "--prefix-cache 'of'", "'off'"),
+    "warm-up in steps": (
+        lambda p: p.tune(p.selection(), "--warmup-ratio", 5), "warmup_ratio must be below 1, a share: got 5.0"
+    ),
     "no steps": (lambda p: p.tune(p.selection(), "--max-steps", 0), "max_steps must be above 0"),
     "rank of 0": (lambda p: p.tune(p.selection(), "--r", 0), "r must be", "0"),
     "unknown projection to tune": (

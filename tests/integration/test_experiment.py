@@ -94,6 +94,32 @@ def test_a_finished_experiment_is_not_done_again(whole, config):
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
 
 
+def half_written(out: Path, *names: str) -> list[Path]:
+    """Write what a process leaves that is writing, or was killed while it did."""
+    found = [out / name for name in names]
+    for path in found:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    return found
+
+
+def test_choosing_again_leaves_alone_what_other_jobs_are_writing(config, tmp_path):
+    words = ("experiment", "--config", config, "--out", tmp_path / "out", "--arms", "top-k", "random")
+    done(*words, "--step", "arms")
+    theirs = half_written(
+        tmp_path / "out",
+        "tuned/.random-0-r2-seed0.xyz.tmp",
+        "tuned/random-0-r2-seed1/.adapter.xyz.tmp",
+        "grid/random-0-r2/.grid.json.xyz.tmp",
+        "evaluated-captioning/base/predictions/.part-00000.jsonl.xyz.tmp",
+    )
+    own = half_written(tmp_path / "out", ".arms.json.xyz.tmp", "selections/.top-k-r2.json.xyz.tmp")
+    done(*words, "--step", "arms", "--resume")
+    assert [path.exists() for path in (*theirs, *own)] == [True] * 4 + [False] * 2
+    done(*words, "--arm", "random-0", "--learning-rate", "1e-2", "1e-3")
+    assert [path for path in theirs if path.exists()] == theirs[3:], "a run deletes what is left of itself alone"
+
+
 def test_arms_one_by_one_and_shared_out_give_the_same_table(whole, config, tmp_path, monkeypatch):
     words = ("experiment", "--config", config, "--out", tmp_path / "out")
     listed = done(*words, "--step", "arms").out.split()
@@ -173,6 +199,20 @@ def test_answers_are_learned_and_captions_measured_beside_them(tiny_llava, scene
     assert [(one["primary"], one["margin"]) for one in found.values()] == [("vqa_accuracy", 0.05), ("bleu_1", 0.1)]
     assert found["vqa"]["options"]["identity"]["answer_template"] == "sentence"
     assert "## captioning, after tuning on vqa, r = 2" in (tmp_path / "out" / "results.md").read_text()
+
+
+def test_all_arms_save_memory_alike_and_no_run_is_gone_on_with_otherwise(config, tmp_path):
+    sizes = ("--learning-rate", "1e-2", "--seeds", 1, "--arms", "top-k", "random")
+    words = ("experiment", "--config", config, "--out", tmp_path / "out", *sizes)
+    saving = ("--bf16", "--gradient-checkpointing")
+    done(*words, *saving, "--step", "arms")
+    done(*words, *saving, "--step", "tune")
+    records = [json.loads(path.read_text())["options"] for path in (tmp_path / "out").glob("tuned/*/tuning.json")]
+    assert [(one["bf16"], one["gradient_checkpointing"]) for one in records] == [(True, True)] * 2
+    for left in saving:
+        mixed = run(*words, left, "--resume")
+        assert mixed.code == 2
+        assert f"--{'gradient-checkpointing' if left == '--bf16' else 'bf16'} is False now and was True" in mixed.err
 
 
 def test_a_dry_run_lists_every_fault_at_once_and_writes_nothing(config, scenes, tmp_path):

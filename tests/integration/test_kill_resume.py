@@ -21,16 +21,19 @@ STAGES = {
     "score": ("--split", "all", "--limit", 8, "--baseline", "untrained", "--examples", 1, *SCORE),
     "evaluate": ("--split", "all", "--limit", 8, "--max-new-tokens", 4, "--batch-size", 1),
     "knockout": ("--split", "all", "--limit", 5, "--k", 1, "--draws", 1, "--bootstrap", 100, *SINGLY),
+    "sensitivity": ("--split", "all", "--limit", 8, "--k", 1, "--max-new-tokens", 4, *SINGLY),
 }
 WORK = {
     "score": "*samples/shard_*.safetensors",
     "evaluate": "predictions/part-*.jsonl",
     "knockout": "samples/shard_*.safetensors",
+    "sensitivity": "samples/shard_*.safetensors",
 }
 RESULTS = {
     "score": ("head_scores.safetensors", "head_scores.json"),
     "evaluate": ("predictions.jsonl", "metrics.json", "metric_parts.safetensors"),
     "knockout": ("knockout.safetensors", "knockout.json"),
+    "sensitivity": ("split.json", "sensitivity.json"),
 }
 PATIENCE_SECONDS = 120
 

@@ -147,8 +147,14 @@ def test_scores_without_sinks_stand_beside_those_with_them(runs):
 
 def test_rows_of_words_are_scored_apart(runs):
     out = runs.root / "words"
-    done(*runs.words, "--words", "--captions-per-image", 2, "--out", out)
+    told = done(*runs.words, "--words", "--captions-per-image", 2, "--out", out, "--json").json
     found = HeadScores.read(out)
+    used = found.counts["used"]
+    kinds = dict.fromkeys(("key_words", "other_nouns", "function_words"), used)
+    assert told["pictures_by_kind"] == {**kinds, "own_object": 0, "other_objects": 0}
+    text = done(*runs.words, "--words", "--captions-per-image", 2, "--out", out, "--resume").out
+    assert f"pictures with such words: key_words {used} of {used}, " in text
+    assert f"own_object 0 of {used}, other_objects 0 of {used}" in text
     said = {name.removeprefix("head_impact_"): other.values[name] for name, other in found.others.items()}
     assert list(said) == ["key_words", "other_nouns", "function_words", "own_object", "other_objects"]
     apart = [said.pop(kind) for kind in ("own_object", "other_objects")]

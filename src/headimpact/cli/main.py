@@ -1,7 +1,6 @@
 """The commands: parse the line, run one workflow, turn errors into one line and an exit code."""
 
 import contextlib
-import dataclasses
 import importlib
 import io
 import logging
@@ -17,6 +16,7 @@ import tyro
 import yaml
 
 from headimpact import __version__
+from headimpact.cli.option_groups import flatten, group_options
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.workflows import (
@@ -196,20 +196,17 @@ def parse_config(config_class: type, words: Sequence[str], command: Sequence[str
         SystemExit: If help was asked for; it has been printed.
     """
     values = read_config_file(config_class, _config_path(words))
-    fields = dataclasses.fields(config_class)
-    missing = {f.name: tyro.MISSING for f in fields if f.default is dataclasses.MISSING and f.name not in values}
-    default = config_class(**{**missing, **values}) if values else None
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            return tyro.cli(
-                config_class,
+            parsed: Any = tyro.cli(
+                group_options(config_class, values),
                 args=list(words),
-                default=default,
                 prog=f"headimpact {' '.join(command)}",
-                config=(tyro.conf.FlagCreatePairsOff,),
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
                 add_help=True,
             )
+            return flatten(config_class, parsed)
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -306,7 +303,7 @@ def _config_path(words: Sequence[str]) -> Path | None:
 def _flatten_box(text: str) -> str:
     """Turn tyro's framed message into one line."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    rows = [re.sub(r"[╭╮╰╯│─]+", " ", row).strip() for row in text.splitlines()]
+    rows = [re.sub(r"[╭╮╰╯│─]+|-{3,}", " ", row).strip() for row in text.splitlines()]
     kept = [" ".join(row.split()) for row in rows[1:] if row]
     line = " ".join(kept)
     line = re.split(r" (?:For full helptext|Argument helptext|Arguments? similar)", line)[0]

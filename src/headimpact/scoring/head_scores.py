@@ -32,7 +32,8 @@ class HeadScores:
         score: Name of the score, as in `SCORES`; the key of its values.
         values: The score and `STATISTICS`, float32 `[layers, heads]`; NaN for heads without a score.
         layer_values: The same per layer, `[layers]`.
-        counts: `used` pictures, `skipped` by reason, and heads without a score (`blind_heads`).
+        counts: `used` pictures, those where some head has a score (`with_score`), `skipped` ones by reason, and heads
+            without a score (`blind_heads`).
         architecture: The model's language part.
         options: How the numbers came about.
         provenance: Where they come from.

@@ -106,6 +106,7 @@ def build_head_scores(
         layer_values=_with_rates(score, _layer_statistics(score, columns, flat, tally, spread)),
         counts={
             "used": used,
+            "with_score": int((~np.isnan(samples.own)).any(axis=(1, 2)).sum()),
             "skipped": dict(sorted(Counter(samples.skipped.values()).items())),
             "blind_heads": int(columns.blind.sum()),
             "largest_group": max(len(table.image_ids) for table in tables),
@@ -119,7 +120,7 @@ def build_head_scores(
             "seed": seed,
         },
         provenance=provenance or {},
-        warnings=_warnings(used, columns),
+        warnings=_warnings(samples, gaps, columns),
         baselines={name: float(observed[column]) for name, column in named.items()},
         baseline_statistics={
             name: {statistic: float(values[column]) for statistic, values in flat.items()}
@@ -182,14 +183,16 @@ def _layer_statistics(
     """Give the same of every layer; its chance level is that of the heads put together in the same way."""
     first = len(flat[score])
     observed = columns.by_layer(flat[score])
-    is_linear = columns.rule == "mean"
-    chance = columns.by_layer(flat["null_mean"]) if is_linear else tally.mean()[first:]
-    moved = columns.by_layer(flat[score] + spread - flat["gap"]) - chance
+    if columns.rule == "mean":
+        chance, gap, moved = (columns.by_layer(values) for values in (flat["null_mean"], flat["gap"], spread))
+    else:
+        chance = tally.mean()[first:]
+        gap, moved = observed - chance, columns.by_layer(flat[score] + spread - flat["gap"]) - chance
     low, high = interval(moved)
     return {
         score: observed,
         "null_mean": chance,
-        "gap": observed - chance,
+        "gap": gap,
         "gap_low": low,
         "gap_high": high,
         "z": tally.z_values()[first:],
@@ -212,9 +215,17 @@ def _seeing(gaps: PictureGaps, columns: _Columns) -> PictureGaps:
     return PictureGaps(gaps.image_ids, own=heads(gaps.own), chance=heads(gaps.chance), gap=heads(gaps.gap))
 
 
-def _warnings(used: int, columns: _Columns) -> tuple[str, ...]:
+def _warnings(samples: SampleScores, gaps: PictureGaps, columns: _Columns) -> tuple[str, ...]:
     """Say what the numbers cannot carry."""
     found = []
+    used = len(samples.image_ids)
+    heads = slice(columns.heads)
+    lonely = int((np.isnan(gaps.chance[:, heads]) & ~np.isnan(gaps.own[:, heads])).any(axis=1).sum())
+    if 0 < lonely < used:
+        found.append(
+            f"{lonely} of {used} pictures have no other picture whose mask they can be held against: they count in the "
+            "score, not in chance level and gap."
+        )
     if used < 8:
         found.append(
             f"Only {used} pictures were scored: p cannot become small and intervals are rough; score more pictures."

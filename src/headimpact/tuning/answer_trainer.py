@@ -51,7 +51,7 @@ def train_answers(
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
-        warmup_steps=options.warmup_steps,
+        warmup_steps=options.warmup_ratio,
         lr_scheduler_type=options.lr_scheduler_type,
         max_grad_norm=options.max_grad_norm,
         seed=options.seed,

@@ -11,6 +11,9 @@ from headimpact.core.registry import unknown_name_message
 SCHEDULERS = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
 """Learning rate schedules, by transformers' names."""
 
+ONLY_PYTHON = ("epochs", "max_grad_norm")
+"""Numbers that no flag sets."""
+
 _SEEDS = 2**32
 
 
@@ -24,7 +27,7 @@ class TuningOptions:
         learning_rate: Peak learning rate of AdamW.
         batch_size: Examples per forward pass; several processes share them out.
         gradient_accumulation_steps: Forward passes per optimiser step.
-        warmup_steps: Steps of linear warm-up, or below 1 their share of all steps.
+        warmup_ratio: Share of the steps spent in linear warm-up.
         weight_decay: AdamW's decay of the adapter's weights.
         lr_scheduler_type: One of `SCHEDULERS`.
         max_grad_norm: Gradients are scaled down to this norm; 0 switches that off.
@@ -43,7 +46,7 @@ class TuningOptions:
     learning_rate: float = 2e-4
     batch_size: int = 8
     gradient_accumulation_steps: int = 1
-    warmup_steps: float = 0.0
+    warmup_ratio: float = 0.0
     weight_decay: float = 0.0
     lr_scheduler_type: str = "linear"
     max_grad_norm: float = 1.0
@@ -71,14 +74,15 @@ class TuningOptions:
             raise UnknownNameError(unknown_name_message("lr_scheduler_type", self.lr_scheduler_type, SCHEDULERS))
         for name in ("max_steps", "epochs", "learning_rate", "batch_size", "gradient_accumulation_steps", "r"):
             self._require(name, above=0)
-        for name in ("warmup_steps", "weight_decay", "max_grad_norm", "seed"):
+        for name in ("weight_decay", "max_grad_norm", "seed"):
             self._require(name, least=0)
         self._require("lora_alpha", above=0)
-        self._require("lora_dropout", least=0)
+        for name in ("warmup_ratio", "lora_dropout"):
+            self._require(name, least=0)
+            if getattr(self, name) >= 1:
+                raise OptionError(f"{name} must be below 1, a share: got {getattr(self, name)}. 0.05 is usual.")
         if self.seed >= _SEEDS:
             raise OptionError(f"seed must be below {_SEEDS}: got {self.seed}. Change --seed.")
-        if self.lora_dropout >= 1:
-            raise OptionError(f"lora_dropout must be below 1: got {self.lora_dropout}. 0.05 is usual.")
 
     def _require(self, name: str, *, above: float | None = None, least: float | None = None) -> None:
         """Refuse a number that is not finite or lies below its bound; None passes.
@@ -94,7 +98,8 @@ class TuningOptions:
         )
         if bad:
             bound = f"above {above}" if above is not None else f"at least {least}"
-            raise OptionError(f"{name} must be {bound}: got {value}. Change --{name.replace('_', '-')}.")
+            place = name if name in ONLY_PYTHON else f"--{name.replace('_', '-')}"
+            raise OptionError(f"{name} must be {bound}: got {value}. Change {place}.")
 
     def count_steps(self, num_examples: int) -> int:
         """Count the optimiser steps of a run over so many examples.

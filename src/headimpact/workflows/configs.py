@@ -101,7 +101,65 @@ class MetricOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
+class ResponseOptions:
+    """Which texts look, and which of their rows."""
+
+    response: str = "reference"
+    """Text whose tokens look: the `reference` caption or the model's `own` greedy answer."""
+    captions_per_image: int = 1
+    """Reference captions used per picture, averaged within the picture."""
+    max_new_tokens: int = 48
+    """Longest response where --response own."""
+    rows: str = "predicting"
+    """Which row speaks for a response token: the one `predicting` it, or the one `at` it."""
+    row_reduction: str = "mean"
+    """How the rows of a response are put together: mean or max."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionOptions:
+    """How attention on a picture becomes a number."""
+
+    binarization: str = "area"
+    """How attention becomes a predicted region: area, mean, quantile, otsu or soft."""
+    binarization_k: float = 1.0
+    """Factor of the rule `mean`: tokens above k times the mean attention."""
+    binarization_quantile: float = 0.8
+    """Quantile of the rule `quantile`, in (0, 1)."""
+    view: str = "all"
+    """Where a picture enters whole and in tiles: all, global or tiles."""
+    layer_aggregation: str = "mean"
+    """Heads to layer: mean, max, or top-M (`top-2`: mean of the two best)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChanceOptions:
+    """What the scores are held against."""
+
+    donors: int = 64
+    """Pictures whose masks stand in for a sample's own to give the chance level."""
+    draws: OptionalCount = None
+    """Random draws of the chance level; max(10000, 20 x layers x heads) if left out."""
+    bootstrap: int = 1000
+    """Bootstrap resamples of pictures behind the intervals."""
+    baseline: OptionalText = None
+    """`untrained`: score the same architecture with random weights beside the model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoppingOptions:
+    """How many pictures are enough."""
+
+    until_stable: bool = False
+    """Stop where the k layers chosen lose under 2 % of the best k layers' score, with 95 % confidence."""
+    k: OptionalCount = None
+    """Number of layers whose choice must be stable; a seventh of all layers if left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig(
+    StoppingOptions, ChanceOptions, RegionOptions, ResponseOptions, ModelOptions, DataOptions, OutputOptions
+):
     """Score every attention head: how far it looks at the key objects, beside chance."""
 
     split: str = "calibration"
@@ -116,42 +174,10 @@ class ScoreConfig(ModelOptions, DataOptions, OutputOptions):
     """Score once more without the sinks: image tokens that draw attention in most heads whatever the mask."""
     words: bool = False
     """Score the response's rows apart too: words that name the key object, other nouns, function words (English)."""
-    binarization: str = "area"
-    """How attention becomes a predicted region: area, mean, quantile, otsu or soft."""
-    binarization_k: float = 1.0
-    """Factor of the rule `mean`: tokens above k times the mean attention."""
-    binarization_quantile: float = 0.8
-    """Quantile of the rule `quantile`, in (0, 1)."""
-    rows: str = "predicting"
-    """Which row speaks for a response token: the one `predicting` it, or the one `at` it."""
-    row_reduction: str = "mean"
-    """How the rows of a response are put together: mean or max."""
-    response: str = "reference"
-    """Text whose tokens look: the `reference` caption or the model's `own` greedy answer."""
-    captions_per_image: int = 1
-    """Reference captions used per picture, averaged within the picture."""
-    view: str = "all"
-    """Where a picture enters whole and in tiles: all, global or tiles."""
-    layer_aggregation: str = "mean"
-    """Heads to layer: mean, max, or top-M (`top-2`: mean of the two best)."""
-    donors: int = 64
-    """Pictures whose masks stand in for a sample's own to give the chance level."""
-    draws: OptionalCount = None
-    """Random draws of the chance level; max(10000, 20 x layers x heads) if left out."""
-    bootstrap: int = 1000
-    """Bootstrap resamples of pictures behind the intervals."""
-    until_stable: bool = False
-    """Stop where the k layers chosen lose under 2 % of the best k layers' score, with 95 % confidence."""
-    k: OptionalCount = None
-    """Number of layers whose choice must be stable; a seventh of all layers if left out."""
-    baseline: OptionalText = None
-    """`untrained`: score the same architecture with random weights beside the model."""
     examples: int = 4
     """Pictures whose attention maps are kept for the report."""
     shard_size: int = 16
     """Pictures per shard; a stopped run loses at most one shard of work."""
-    max_new_tokens: int = 48
-    """Longest response where --response own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,8 @@ from headimpact.workflows.run_folder import check_same_options, claim_run, find_
 
 WORK = ("scores/*samples/shard_*", ARMS_FILE)
 """Files of a run that are worth keeping when it fails."""
+OWN = (".", "selections")
+"""Folders that scoring and choosing write into alone; in the others, runs that are tuned elsewhere may be writing."""
 
 
 def demo_command(config: ExperimentConfig) -> int:
@@ -114,7 +116,7 @@ def choose_step(config: ExperimentConfig) -> Bench:
     given = None if config.data is None else read_splits(config)
     loaded = open_model(ModelOptions(**model_options(config)))
     announce(config, loaded.family.architecture(loaded.config), given)
-    with started_run(config, work=WORK):
+    with started_run(config, work=WORK, own=OWN):
         bench = Bench(config, loaded, read_splits(config) if given is None else given)
         if not (config.out / ARMS_FILE).is_file():
             scores = score_step(bench)

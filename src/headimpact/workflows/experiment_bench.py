@@ -73,6 +73,8 @@ class Bench:
             answer_template=config.answer_template if config.tune_task != CAPTIONING else None,
             batch_size=config.batch_size,
             gradient_accumulation_steps=config.gradient_accumulation_steps,
+            gradient_checkpointing=config.gradient_checkpointing,
+            bf16=config.bf16,
             max_steps=point.max_steps,
             learning_rate=point.learning_rate,
             lora_alpha=config.lora_alpha,
@@ -94,7 +96,7 @@ class Bench:
 
         if not self.config.cache_language_inputs or not offers_language_inputs(self.loaded):
             return None
-        return LanguageInputCache(self.loaded, self._training[1])
+        return LanguageInputCache(self.loaded, self._training[1], bf16=self.config.bf16)
 
     def tune(self, selection: "Selection", config: TuneConfig) -> None:
         """Tune one run into its folder, unless that is done."""

@@ -79,6 +79,10 @@ class ExperimentConfig(MetricOptions, ModelOptions, OutputOptions):
     """Peak learning rate; several make a grid, settled for each arm on `validation`."""
     gradient_accumulation_steps: int = 1
     """Batches per optimizer step."""
+    gradient_checkpointing: bool = False
+    """Tune with what enters each layer only kept, and run the layers again for their gradients."""
+    bf16: bool = False
+    """Tune in bfloat16 (autocast), whatever the format of the weights is."""
     primary: Names = ("exact_match",)
     """The one metric that a verdict is about: one name, or one for each evaluated task; name it before looking."""
     margin: tuple[float, ...] = (0.05,)

@@ -155,7 +155,8 @@ def estimate_experiment(
     """Estimate what an experiment takes.
 
     A forward pass is 2 operations a parameter and token. Frozen weights need no gradients of their own, so a step of
-    the tuning is at most two forward passes: the backward one ends at the lowest tuned layer. Vision towers count as if
+    the tuning is at most two forward passes: the backward one ends at the lowest tuned layer. Gradient checkpointing
+    adds a third. Vision towers count as if
     each of their parameters met every token once. Generation counts as if it were as fast as reading, which it is not.
 
     Args:
@@ -179,7 +180,7 @@ def estimate_experiment(
     scored = (
         counts["calibration"] * picture * (1 + (config.baseline is not None) + 2 * ("gate-gradient" in config.arms))
     )
-    step = 2 * picture * config.batch_size * config.gradient_accumulation_steps
+    step = (2 + config.gradient_checkpointing) * picture * config.batch_size * config.gradient_accumulation_steps
     steps = tuned * max(point.max_steps for point in points)
     steps += sum(choices) * sum(point.max_steps for point in points) if tried else 0
     responses = (tuned + 1) * sum(_responses(counts, task, "test") for task in tasks)
@@ -198,13 +199,24 @@ def _responses(counts: Mapping[str, int], task: str, split: str) -> int:
 
 
 def _memory(config: ExperimentConfig, architecture: ArchitectureSummary, selections: Sequence[Selection]) -> float:
-    """Estimate the most memory at once: tuning, or two models where an arm is evaluated beside the base model."""
+    """Estimate the most memory at once: tuning, or two models where an arm is evaluated beside the base model.
+
+    Scoring is left out: it halves a batch that does not fit.
+    """
     width = _bytes_per_number(config)
     weights = architecture.total_parameters * QUANTIZED_BYTES.get(config.quantization or "", width)
-    tokens = config.batch_size * config.tokens
-    kept = BYTES_OF_ACTIVATIONS * width / 2 * tokens * architecture.hidden_size * architecture.num_layers
     trained = BYTES_OF_LORA * max(one.trainable_parameters() for one in selections)
-    return max(weights + kept + trained, 2 * weights)
+    return max(weights + _kept(config, architecture, width) + trained, 2 * weights)
+
+
+def _kept(config: ExperimentConfig, architecture: ArchitectureSummary, width: int) -> float:
+    """Estimate the bytes kept for the backward pass, with the copies of float32 weights that autocast makes."""
+    numbers = config.batch_size * config.tokens * architecture.hidden_size
+    layer = BYTES_OF_ACTIVATIONS * (1 if config.bf16 else width / 2) * numbers
+    copies = 2 * architecture.total_parameters if config.bf16 and width > 2 and config.quantization is None else 0
+    if config.gradient_checkpointing:  # one layer at a time, copies with it
+        return layer + (copies / architecture.num_layers) + width * numbers * architecture.num_layers
+    return layer * architecture.num_layers + copies
 
 
 def _bytes_per_number(config: ExperimentConfig) -> int:

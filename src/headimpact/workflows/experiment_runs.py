@@ -24,6 +24,7 @@ from headimpact.workflows.experiment_plan import (
     mark_failed,
     tasks_of,
 )
+from headimpact.workflows.run_folder import leftovers_of, remove_leftovers
 
 GRID_FILE, GRID_SCHEMA = "grid.json", "grid/1"
 LAUNCHER_WORDS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -109,6 +110,7 @@ def _tune(bench: Bench, run: PlannedRun) -> None:
     folder, trial = bench.folder.tuned(run), bench.folder.trial(run, point)
     if len(points) > 1 and run.seed == 0:
         if not (folder / "tuning.json").is_file():
+            remove_leftovers(leftovers_of(folder))
             with atomic_folder(folder, overwrite=True) as temporary:
                 shutil.copytree(trial, temporary, dirs_exist_ok=True, ignore=shutil.ignore_patterns("validation"))
         return
@@ -134,6 +136,7 @@ def settle(bench: Bench, run: PlannedRun, points: Sequence[GridPoint]) -> GridPo
     """
     record = bench.folder.trial(run, points[0]).parent / GRID_FILE
     if not record.is_file():
+        remove_leftovers(leftovers_of(record))
         results = {point.name: _try(bench, run, point) for point in points}
         values = {name: found for name, found in results.items() if isinstance(found, float)}
         failed = {name: found for name, found in results.items() if isinstance(found, str)}

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ IN_PASSING = frozenset(
 
 LEFTOVER = ".*.tmp"
 """Names of files and folders while they are written (`core/artifacts.py`)."""
+
+ALL = ("**",)
+"""Patterns of the folders of a run that shares none with others."""
 
 
 def find_run(config: Any, *, done_file: str) -> bool:
@@ -61,7 +64,7 @@ def find_run(config: Any, *, done_file: str) -> bool:
 
 
 @contextlib.contextmanager
-def started_run(config: Any, *, work: Sequence[str]) -> Iterator[None]:
+def started_run(config: Any, *, work: Sequence[str], own: Sequence[str] = ALL) -> Iterator[None]:
     """Start a run in its folder, and take the folder away again if it fails before any work is in it.
 
     What can be checked is checked before. This is for what shows only later, such as a disk that is full:
@@ -70,6 +73,7 @@ def started_run(config: Any, *, work: Sequence[str]) -> Iterator[None]:
     Args:
         config: Dataclass of the command; `find_run` has let it pass.
         work: Patterns of the files, relative to the folder, that are worth keeping.
+        own: As for `start_run`.
 
     Yields:
         Nothing; the folder is there and holds `config.yaml`.
@@ -79,7 +83,7 @@ def started_run(config: Any, *, work: Sequence[str]) -> Iterator[None]:
     """
     out = Path(config.out)
     try:
-        start_run(config)
+        start_run(config, own=own)
         yield
     except HeadImpactError:
         if out.is_dir() and not any(path for pattern in work for path in out.glob(pattern)):
@@ -106,8 +110,13 @@ def claim_run(config: Any, *, done_file: str) -> bool:
     return False
 
 
-def start_run(config: Any) -> None:
+def start_run(config: Any, *, own: Sequence[str] = ALL) -> None:
     """Make a run's folder, emptied where `overwrite` is on, and write what was asked for into it.
+
+    Args:
+        config: Dataclass of the command; `find_run` has let it pass.
+        own: Patterns of the folders, relative to the run's, into which no other process writes; what a killed one was
+            writing there is deleted.
 
     Raises:
         RunFailedError: If the file system refuses.
@@ -117,7 +126,7 @@ def start_run(config: Any) -> None:
         if config.overwrite:
             remove_run(out)
         out.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out)
+        remove_leftovers(path for pattern in own for path in out.glob(f"{pattern}/{LEFTOVER}"))
     except OSError as error:
         raise RunFailedError(f"Cannot use {out} as --out: {error.strerror or error}. Choose another --out.") from error
     write_config(config, out / "config.yaml")
@@ -184,10 +193,15 @@ def holds_something(out: Path) -> bool:
     return out.is_dir() and any(not path.match(LEFTOVER) for path in out.iterdir())
 
 
-def remove_leftovers(out: Path) -> None:
+def remove_leftovers(found: Iterable[Path]) -> None:
     """Delete what a killed process left of files and folders it was writing."""
-    for path in sorted(out.rglob(LEFTOVER), reverse=True):
+    for path in sorted(set(found), reverse=True):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def leftovers_of(path: Path) -> Iterable[Path]:
+    """Find what killed processes left of one file or folder while they were writing it."""
+    return path.parent.glob(f".{path.name}{LEFTOVER}")
 
 
 def remove_run(out: Path) -> None:

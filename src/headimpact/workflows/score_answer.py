@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from headimpact.data.word_kinds import KINDS, OBJECT_KINDS
 from headimpact.scoring import is_variant
 from headimpact.scoring.agreement import ScoreAgreement
 from headimpact.scoring.depth import depth_alone
@@ -56,6 +57,13 @@ def rank_layers_by_others(scores: HeadScores) -> dict[str, list[int]]:
     return {name: [] if other.why_unranked else rank_layers(other) for name, other in scores.others.items()}
 
 
+def pictures_by_kind(scores: HeadScores) -> dict[str, int]:
+    """Count for each kind of word (`--words`) the pictures in which some head has a score."""
+    found = {kind: scores.others.get(f"{scores.score}_{kind}") for kind in (*KINDS, *OBJECT_KINDS)}
+    counts = {kind: part.counts for kind, part in found.items() if part is not None}
+    return {kind: count["with_score"] for kind, count in counts.items() if "with_score" in count}
+
+
 def _twin_line(scores: HeadScores) -> list[str]:
     """Say what the untrained twin's best head reaches, where it was scored."""
     if scores.baseline is None or np.isnan(values := scores.baseline.values[scores.score]).all():
@@ -91,6 +99,9 @@ def _score_lines(scores: HeadScores, agreement: ScoreAgreement | None) -> list[s
         line = f"{other.score:<{width}}  {f'{place[0]}.{place[1]}':>9}  {values[place]:.3f}  "
         line += chance if has_chance else f"{'-':>6}  {'-':>6}  {'-':>18}"
         lines.append(f"{line}  {_correlation(other.score, agreement)}".rstrip())
+    if rest := pictures_by_kind(scores):
+        used = scores.counts["used"]
+        lines.append(f"pictures with such words: {', '.join(f'{kind} {n} of {used}' for kind, n in rest.items())}")
     return lines
 
 

@@ -20,7 +20,7 @@ from headimpact.workflows.dataset import prompt_for, read_split, write_split
 from headimpact.workflows.opening import check_model, find_adapter, open_model
 from headimpact.workflows.processes import Processes
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
-from headimpact.workflows.score_answer import describe_scores, rank_layers, rank_layers_by_others
+from headimpact.workflows.score_answer import describe_scores, pictures_by_kind, rank_layers, rank_layers_by_others
 from headimpact.workflows.score_options import check_options, measurement_options
 from headimpact.workflows.score_shards import fill_all_shards, reduce_all_shards, responses_for
 from headimpact.workflows.stopping import check_choice, describe_stability
@@ -87,6 +87,7 @@ def _print_scores(config: ScoreConfig, *, note: str | None = None) -> None:
             "counts": dict(scores.counts),
             "layers_by_score": rank_layers(scores),
             **({"layers_by": ranked} if (ranked := rank_layers_by_others(scores)) else {}),
+            **({"pictures_by_kind": by_kind} if (by_kind := pictures_by_kind(scores)) else {}),
             **({} if agreement is None else {"agreement": agreement.to_json()}),
             **({"stable_at": stability.stable_at} if stability is not None else {}),
             "warnings": list(scores.warnings),

@@ -17,3 +17,5 @@ class SensitivityConfig(ModelOptions, DataOptions, OutputOptions):
     """Other wordings of the prompt to try; a few general ones if left out."""
     max_new_tokens: int = 48
     """Longest answer of the model's own."""
+    shard_size: int = 16
+    """Pictures per shard; a stopped run loses at most one shard of work."""

@@ -99,7 +99,7 @@ def tuning_options(config: TuneConfig, selection: Selection) -> TuningOptions:
         learning_rate=config.learning_rate,
         batch_size=config.batch_size,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
-        warmup_steps=config.warmup_ratio,
+        warmup_ratio=config.warmup_ratio,
         weight_decay=config.weight_decay,
         lr_scheduler_type=config.lr_scheduler_type,
         gradient_checkpointing=config.gradient_checkpointing,

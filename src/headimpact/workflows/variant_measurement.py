@@ -23,7 +23,7 @@ def measure_variants(
     *,
     prompt: str,
     variants: Sequence[MeasurementOptions],
-    rows_per_batch: int,
+    batch_size: BatchSize,
 ) -> list[list[PictureScores]]:
     """Score pictures against their own masks under several options, with one run of the model.
 
@@ -33,7 +33,7 @@ def measure_variants(
         responses: One response each.
         prompt: What is asked about every picture.
         variants: Options; each names one score.
-        rows_per_batch: Rows per forward pass; shrinks where memory runs out.
+        batch_size: Rows per forward pass; shrinks where memory runs out.
 
     Returns:
         Per picture its scores in the order of the variants; none for a picture that says nothing.
@@ -60,4 +60,4 @@ def measure_variants(
 
     has_own_device = loaded.device.type != "cpu"
     pairs = list(zip(samples, responses, strict=True))
-    return run_in_batches(pairs, prepare=prepare, run=run, size=BatchSize(rows_per_batch), overlap=has_own_device)
+    return run_in_batches(pairs, prepare=prepare, run=run, size=batch_size, overlap=has_own_device)

@@ -1,4 +1,7 @@
+import contextlib
 import dataclasses
+import io
+import re
 from pathlib import Path
 
 import pytest
@@ -37,7 +40,49 @@ def test_every_command_explains_every_option(capsys, command):
     assert stop.value.code == 0
     out = capsys.readouterr().out
     for field in dataclasses.fields(COMMANDS[command][0]):
-        assert field.name.replace("_", "-") in out or field.name.upper() in out, field.name
+        assert re.search(rf"--(no-)?{field.name.replace('_', '-')}(?![\w.-])", out) or field.name.upper() in out, (
+            field.name
+        )
+
+
+def help_groups(capsys, command):
+    """Give the lines of each group of a command's help, whatever its boxes are drawn with."""
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    groups: dict[str, list[str]] = {}
+    for line in capsys.readouterr().out.splitlines():
+        title = re.fullmatch(r"\W*((?:[a-z]+ )?options)\W*", line)
+        if title:
+            groups[title[1]] = []
+        elif groups:
+            list(groups.values())[-1].append(line.strip("│ "))
+    return groups
+
+
+def test_the_options_of_a_long_command_stand_in_groups(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    groups = help_groups(capsys, "score")
+    names = ("output", "data", "model", "response", "region", "chance", "stopping")
+    assert list(groups) == ["options", *(f"{name} options" for name in names)]
+    flags = {title: sum(bool(re.match("--[a-z]", line)) for line in lines) for title, lines in groups.items()}
+    assert max(flags.values()) <= 8
+    assert sum(flags.values()) == len(dataclasses.fields(ScoreConfig))
+    assert "What the scores are held against." in groups["chance options"]
+    assert all(len(line) <= 80 for lines in groups.values() for line in lines)
+
+
+def test_an_option_that_a_command_words_anew_stays_in_its_group(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = " ".join(" ".join(help_groups(capsys, "experiment")["model options"]).split())
+    assert "--batch-size INT Pictures per optimizer step, and per forward pass when scoring. (default: 32)" in text
+
+
+def test_a_message_is_the_same_where_the_output_has_no_encoding(capsys):
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(["list", "scores", "--draws", "5"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "headimpact: error: Unrecognized options: --draws, 5. See headimpact list"
+    )
 
 
 @pytest.mark.parametrize(

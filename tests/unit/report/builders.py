@@ -143,7 +143,7 @@ def head_scores(*, own=None, twin=False, **changes):
         "layer_values": statistics(
             np.array([row[np.isfinite(row)].mean() if np.isfinite(row).any() else np.nan for row in own])
         ),
-        "counts": {"used": 40, "skipped": {"empty_mask": 2, "no_caption": 1}, "blind_heads": 1},
+        "counts": {"used": 40, "with_score": 40, "skipped": {"empty_mask": 2, "no_caption": 1}, "blind_heads": 1},
         "architecture": architecture(layers=own.shape[0], heads=own.shape[1]),
         "options": {"rule": "area", "layer_aggregation": "mean", "draws": 10000},
         "provenance": {"model": "embedded", "versions": {"numpy": "2.3"}},

@@ -30,8 +30,8 @@ def test_the_best_head_over_each_kind():
     cells = {row.name: row.cells for row in section.tables[0].rows}
     rows = {name: [cell.value for cell in found] for name, found in cells.items()}
     assert list(rows) == ["all words", "words that name the key object", "function words (negative control)"]
-    assert rows["all words"][:3] == ["0.500", "0.050", "+0.450"]
-    assert rows["words that name the key object"][:3] == ["0.600", "0.050", "+0.550"]
+    assert rows["all words"][:3] == ["40 of 40", "0.500", "0.050"]
+    assert rows["words that name the key object"][:3] == ["40 of 40", "0.600", "0.050"]
     assert cells["words that name the key object"][-1].range == "1 of 12 beyond chance"
     assert {len(cells) + 1 for cells in rows.values()} == {len(section.tables[0].head)}
 
@@ -41,11 +41,17 @@ def test_a_word_against_its_own_object_and_the_others():
     for kind, value in (("own_object", 0.55), ("other_objects", 0.2)):
         own = np.full((3, 4), 0.06)
         own[1, 0] = value
-        found.others[f"head_impact_{kind}"] = renamed(head_scores(own=own), f"head_impact_{kind}")
+        part = renamed(head_scores(own=own), f"head_impact_{kind}")
+        counts = {**part.counts, "with_score": 7}
+        found.others[f"head_impact_{kind}"] = dataclasses.replace(part, counts=counts)
     section = word_section(found)
     assert section is not None
-    assert "has 0.55 against the named object and 0.20 against the others of the same picture." in section.findings[1]
-    assert [row.cells[0].value for row in section.tables[0].rows[-2:]] == ["0.550", "0.200"]
+    assert section.findings[1] == (
+        "Where a word names one of several key objects (in 7 of 40 pictures), that head has 0.55 against the named "
+        "object and 0.20 against the others of the same picture."
+    )
+    cells = [[cell.value for cell in row.cells[:2]] for row in section.tables[0].rows[-2:]]
+    assert cells == [["7 of 40", "0.550"], ["7 of 40", "0.200"]]
     empty = renamed(head_scores(own=np.full((3, 4), np.nan)), "head_impact_own_object")
     section = word_section(dataclasses.replace(run(), others={**run().others, "head_impact_own_object": empty}))
     assert section is not None

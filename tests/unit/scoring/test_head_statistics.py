@@ -54,6 +54,39 @@ def test_score_is_chance_plus_gap_within_the_interval(scores):
         assert (values["q"] >= values["p"] - 1e-7).all()
 
 
+@pytest.mark.parametrize("rule", ["mean", "max", "top-2"])
+def test_score_minus_chance_is_the_gap_in_every_row(rule):
+    values = table()
+    values[2, [5, 7, 11]] = np.nan  # masks that say nothing on a picture's grid
+    values[:2, :, 4] = np.nan  # a head that sees nothing of two pictures
+    found = build(samples(values), layer_aggregation=rule)
+    for rows in (found.values, found.layer_values, *found.baseline_statistics.values()):
+        assert rows["head_impact"] - rows["null_mean"] == pytest.approx(rows["gap"], abs=1e-6)
+    assert found.warnings == ()
+
+
+def test_a_picture_without_another_mask_counts_in_the_score_alone():
+    values = table()
+    rest = np.arange(COUNT) != 3
+    values[3, rest] = np.nan
+    found = build(samples(values))
+    own = values[range(COUNT), range(COUNT), :6].astype(np.float64)
+    assert found.values["head_impact"].ravel() == pytest.approx(own.mean(axis=0), abs=1e-6)
+    with_others = found.values["null_mean"] + found.values["gap"]
+    assert with_others.ravel() == pytest.approx(own[rest].mean(axis=0), abs=1e-6)
+    for name in ("null_mean", "gap"):
+        assert found.layer_values[name] == pytest.approx(found.values[name].mean(axis=1), abs=1e-6)
+    assert found.warnings[0].startswith("1 of 24 pictures have no other picture whose mask they can be held against")
+
+
+def test_pictures_in_which_some_head_has_a_score_are_counted():
+    values = table()
+    values[:5] = np.nan
+    values[:4, :, 1] = 0.5
+    found = build(samples(values))
+    assert (found.counts["used"], found.counts["with_score"]) == (COUNT, COUNT - 1)
+
+
 def test_only_the_planted_head_and_its_layer_are_found(scores):
     assert (scores.values["q"] <= 0.05).nonzero() == (np.array([1]), np.array([1]))
     assert scores.values["p"][1, 1] == pytest.approx(1 / 2000)
@@ -73,7 +106,7 @@ def test_what_was_asked_for_is_written_beside_the_numbers(scores):
         "seed": 0,
     }
     assert scores.provenance == {"model": "embedded"}
-    assert scores.counts == {"used": COUNT, "skipped": {}, "blind_heads": 0, "largest_group": 12}
+    assert scores.counts == {"used": COUNT, "with_score": COUNT, "skipped": {}, "blind_heads": 0, "largest_group": 12}
     assert scores.image_hashes == tuple(sorted(hash_texts([image_id]) for image_id in IDS))
     assert scores.warnings == ()
 

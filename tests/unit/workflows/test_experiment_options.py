@@ -7,7 +7,7 @@ import pytest
 
 from headimpact.core.errors import HeadImpactError, OptionError
 from headimpact.workflows.experiment_configs import DemoConfig, ExperimentConfig
-from headimpact.workflows.experiment_estimates import estimate_experiment
+from headimpact.workflows.experiment_estimates import Estimate, estimate_experiment
 from headimpact.workflows.experiment_options import check_arms, check_options, needed_splits
 from headimpact.workflows.experiment_plan import PlannedRun, for_task, grid, planned_runs
 from headimpact.workflows.experiment_runs import share_arms
@@ -104,6 +104,31 @@ def test_the_estimate_by_hand(tmp_path):
     tried = estimate_experiment(two, TINY, check_arms(two, TINY), counts)
     assert tried.tried == 4
     assert tried.operations - found.operations == per_token * (2 * 2 * 3 * 5 * 2 * 100 + 4 * 4 * 120)
+
+
+def test_the_estimate_of_runs_that_save_memory_by_hand(tmp_path):
+    """Three layers of 5 x 100 tokens: all kept, or what enters each and all of one."""
+    config = ExperimentConfig(
+        out=tmp_path, arms=("top-k", "random"), random_draws=1, seeds=1, k=1, r=(2,), max_steps=(3,), batch_size=5,
+        tokens=100, device="cpu",
+    )  # fmt: skip
+    counts = dict.fromkeys(("calibration", "train", "validation", "test"), 1)
+
+    def found(**changes: Any) -> Estimate:
+        changed = dataclasses.replace(config, **changes)
+        return estimate_experiment(changed, TINY, check_arms(changed, TINY), counts)
+
+    numbers = 5 * 100 * TINY.hidden_size
+    weights, trained = 4 * TINY.total_parameters, 16 * 224
+    plain, again = found(), found(gradient_checkpointing=True)
+    assert plain.memory_bytes == weights + 3 * 34 * 2 * numbers + trained
+    assert again.memory_bytes == weights + 34 * 2 * numbers + 3 * 4 * numbers + trained
+    assert again.operations - plain.operations == 2 * TINY.total_parameters * (2 * 3 * 5 * 100)
+    half = found(bf16=True)
+    assert half.memory_bytes == weights + 3 * 34 * numbers + 2 * TINY.total_parameters + trained
+    both = found(bf16=True, gradient_checkpointing=True)
+    assert both.memory_bytes == weights + 34 * numbers + 3 * 4 * numbers + 2 * TINY.total_parameters / 3 + trained
+    assert found(bf16=True, dtype="bfloat16").memory_bytes == found(dtype="bfloat16").memory_bytes
 
 
 def test_an_exhaustive_study_counts_every_other_set(tmp_path):

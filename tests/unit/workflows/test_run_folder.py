@@ -108,6 +108,16 @@ def test_overwrite_empties_a_runs_folder(tmp_path):
     assert names(config.out) == ["config.yaml"]
 
 
+def test_where_others_write_only_own_folders_are_tidied(tmp_path):
+    out = tmp_path / "out"
+    for folder in ("", "selections", "tuned", "tuned/one"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        (out / folder / ".file.xyz.tmp").write_text("half")
+    start_run(Config(out=out, resume=True), own=(".", "selections"))
+    left = [str(path.relative_to(out)) for path in sorted(out.rglob(".*.tmp"))]
+    assert left == ["tuned/.file.xyz.tmp", "tuned/one/.file.xyz.tmp"]
+
+
 def test_what_a_killed_process_left_half_written_is_no_run_and_goes_away(tmp_path):
     out = tmp_path / "out"
     (out / ".adapter.xyz.tmp").mkdir(parents=True)

@@ -17,6 +17,9 @@ from headimpact.scoring.head_scores import HeadScores
 
 LAYER_RULES = {"mean": "The mean over a layer's heads.", "max": "The best of a layer's heads."}
 
+HELD_AGAINST = "what it is held against; the gap is score minus chance, each rounded by itself"
+"""Ends the captions of the tables."""
+
 SHORT_NAMES = {"head_impact": "HI"}
 """Scores by their short names, for tooltips."""
 
@@ -152,7 +155,7 @@ def head_table(scores: HeadScores) -> Table:
     )
     name = wording.heading(scores.score)
     head = ("Head", name, "Chance", "Gap", "z", "q")
-    return Table(f"{name} of every head, after what it is held against", head, (*baseline_rows(scores), *rows))
+    return Table(f"{name} of every head, after {HELD_AGAINST}", head, (*baseline_rows(scores), *rows))
 
 
 def layer_table(scores: HeadScores, *, chosen_layers: Collection[int]) -> Table:
@@ -164,7 +167,7 @@ def layer_table(scores: HeadScores, *, chosen_layers: Collection[int]) -> Table:
     name = wording.heading(scores.score)
     head = ("Layer", name, "Chance", "Gap", "z", "q")
     held_against = baseline_rows(scores, by_layer=True)
-    return Table(f"{name} of every layer, after what it is held against", head, (*held_against, *rows))
+    return Table(f"{name} of every layer, after {HELD_AGAINST}", head, (*held_against, *rows))
 
 
 def layer_bars(scores: HeadScores, *, chosen_layers: Collection[int]) -> Drawings:

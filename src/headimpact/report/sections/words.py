@@ -47,7 +47,7 @@ def word_section(scores: HeadScores) -> Section | None:
         "What it has over function words, it looks at whatever is being said.",
     )
     findings = (*findings, *_by_object(scores, place))
-    head = ("Rows of", "That head", "Chance", "Gap", "q", "All heads, mean")
+    head = ("Rows of", "Pictures", "That head", "Chance", "Gap", "q", "All heads, mean")
     rows = (
         Row("all words", _cells(scores, place)),
         *(Row(SAID[kind], _cells(part, place)) for kind, part in (parts | _object_parts(scores)).items()),
@@ -69,8 +69,8 @@ def _by_object(scores: HeadScores, place: tuple[int, int]) -> tuple[str, ...]:
         return (NO_NAMES,) if f"{scores.score}_{OBJECT_KINDS[0]}" in scores.others else ()
     own, other = (wording.number(float(parts[kind].values[parts[kind].score][place])) for kind in OBJECT_KINDS)
     return (
-        f"Where a word names one of several key objects, that head has {own} against the named object and {other} "
-        "against the others of the same picture.",
+        f"Where a word names one of several key objects (in {_pictures(parts[OBJECT_KINDS[0]])} pictures), that head "
+        f"has {own} against the named object and {other} against the others of the same picture.",
     )
 
 
@@ -81,6 +81,13 @@ def _cells(part: HeadScores, place: tuple[int, int]) -> tuple[Cell, ...]:
     mean = float(np.nanmean(own)) if np.isfinite(own).any() else float("nan")
     value, chance, gap, _, q_value = number_cells(part.score, numbers)
     return (
+        Cell(_pictures(part)),
         *(value, chance, gap, q_value),
         Cell(wording.number(mean, digits=3), f"{int(beyond_chance(q).sum())} of {q.size} beyond chance"),
     )
+
+
+def _pictures(part: HeadScores) -> str:
+    """Say on how many of the pictures a score rests."""
+    known = part.counts.get("with_score")
+    return wording.MISSING if known is None else f"{known} of {part.counts['used']}"
