@@ -16,7 +16,8 @@ Source: the running maximum and sum are the online softmax of Milakov & Gimelshe
 """
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -141,12 +142,12 @@ class _Rows:
         self._per_group = call.query.shape[1] // self._num_groups
         self._keys = wanted.keys[block.batch]
         self._positions = wanted.queries[block.batch, block.rows]
-        queries = call.query[block.batch]
-        head_dim, scaling = queries.shape[3], call.options.get("scaling")
-        places = self._positions[:, None, :, None].expand(-1, queries.shape[1], -1, head_dim)
-        picked = queries.gather(2, places).float()
+        head_dim, scaling = call.query.shape[3], call.options.get("scaling")
+        batch = torch.arange(call.query.shape[0], device=call.query.device)[block.batch]
+        picked = call.query[batch[:, None], :, self._positions].transpose(1, 2)
+        picked = picked.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
         self._queries = picked.mul_(head_dim**-0.5 if scaling is None else scaling).view(
-            len(queries), self._num_groups, -1, head_dim
+            len(batch), self._num_groups, -1, head_dim
         )
 
     def groups(self) -> Iterator[tuple[slice, slice]]:
@@ -182,11 +183,10 @@ class _Rows:
     def sees(self) -> Bool[Tensor, "batch heads_or_one"]:
         """Say which heads see any of the image tokens."""
         step, tokens = self._block.keys_at_once, self._keys.shape[1]
-        found = torch.zeros((len(self._keys), 1), dtype=torch.bool, device=self._keys.device)
-        for start in range(0, tokens, step):
-            seen = self._look_at_tokens(slice(start, min(start + step, tokens))).sees
-            found = torch.ones_like(found) if seen is None else found | seen
-        return found
+        parts = [self._look_at_tokens(slice(start, min(start + step, tokens))).sees for start in range(0, tokens, step)]
+        found = torch.ones((len(self._keys), 1), dtype=torch.bool, device=self._keys.device)
+        known = [part for part in parts if part is not None]
+        return functools.reduce(torch.logical_or, known) if len(known) == len(parts) else found
 
     def peaks(self, groups: slice, shares: Float[Tensor, "batch queries"]) -> Float[Tensor, "batch heads keys"]:
         """Give every key the shares of the rows whose highest logit is there, slab by slab.
@@ -230,9 +230,8 @@ class _Rows:
 
     def _slab(self, groups: slice, start: int, stop: int) -> Float[Tensor, "batch groups per_group queries keys"]:
         """Compute the masked logits of these rows at neighbouring keys."""
-        keys = torch.arange(start, stop, device=self._keys.device).expand(len(self._keys), -1)
         slab = self._call.key[self._block.batch, groups, start:stop]
-        return self._masked(self._logits(groups, slab), self._look(keys, (start, stop)), groups)
+        return self._masked(self._logits(groups, slab), self._look_at_slab(start, stop), groups)
 
     def _at_tokens(self, groups: slice, part: slice) -> Float[Tensor, "batch groups per_group queries keys"]:
         """Compute the masked logits of these rows at some image tokens."""
@@ -268,11 +267,19 @@ class _Rows:
             else mask.view(len(mask), self._num_groups, -1, *mask.shape[2:])[:, groups]
         )
 
+    def _look_at_slab(self, start: int, stop: int) -> Sight:
+        """Say what these rows see of neighbouring keys."""
+
+        def keys() -> Tensor:
+            return torch.arange(start, stop, device=self._keys.device).expand(len(self._keys), -1)
+
+        return self._look(keys, (start, stop))
+
     def _look_at_tokens(self, part: slice) -> Sight:
         """Say what these rows see of some image tokens."""
-        return self._look(self._keys[:, part], ("image tokens", part.start, part.stop))
+        return self._look(lambda: self._keys[:, part], ("image tokens", part.start, part.stop))
 
-    def _look(self, keys: Int[Tensor, "batch keys"], name: tuple[str | int, ...]) -> Sight:
+    def _look(self, keys: Callable[[], Int[Tensor, "batch keys"]], name: tuple[str | int, ...]) -> Sight:
         """Say what these rows see of some keys."""
         batch, rows = self._block.batch, self._block.rows
         whole = (*name, batch.start, batch.stop, rows.start, rows.stop)

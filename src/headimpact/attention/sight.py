@@ -89,7 +89,7 @@ class Sights:
         rule: Visibility,
         batch: slice,
         queries: Int[Tensor, "batch queries"],
-        keys: Int[Tensor, "batch keys"],
+        keys: Callable[[], Int[Tensor, "batch keys"]],
         *,
         name: Hashable,
     ) -> Sight:
@@ -100,7 +100,7 @@ class Sights:
             rule: Its rule.
             batch: Batch rows.
             queries: Query positions per row.
-            keys: Key positions per row.
+            keys: Gives key positions per row, where they have to be looked at.
             name: Stands for these rows, queries and keys, in every call of the pass.
         """
         mask = call.attention_mask
@@ -111,7 +111,7 @@ class Sights:
             if mask_then() is mask:  # one that is gone may have left its number to another
                 return known
         rows = torch.arange(call.query.shape[0], device=call.query.device)[batch]
-        found = Sight.of(*rule.look(rows, queries, keys))
+        found = Sight.of(*rule.look(rows, queries, keys()))
         if found.nbytes <= self._left:
             self._left -= found.nbytes
             self._kept[key] = ((lambda: None) if mask is None else weakref.ref(mask), found)

@@ -19,7 +19,7 @@ def causal_mask():
 
 def look(sights, mask, *, name="all keys"):
     call = attention_call(implementation="sdpa", mask=mask, batch=1)
-    return sights.look(call, Visibility.of(call), WHOLE, ROWS, KEYS, name=name)
+    return sights.look(call, Visibility.of(call), WHOLE, ROWS, lambda: KEYS, name=name)
 
 
 def test_only_the_keys_that_some_row_does_not_see_are_kept():
