@@ -11,6 +11,7 @@ from transformers.models.llama import modeling_llama
 
 from headimpact.attention.capture import capture_attention
 from headimpact.attention.queries import response_rows
+from headimpact.attention.visibility import Visibility
 from headimpact.core.errors import OptionError, RunFailedError, UnsupportedModelError
 from headimpact.models.prompts import encode
 
@@ -223,6 +224,15 @@ def test_chosen_layers_alone(loaded):
     with capture_attention({2: sample.modules[2]}, queries=sample.queries, keys=sample.keys) as captured:
         sample.run()
     assert torch.equal(captured.maps[0], sample.maps()[2:])
+
+
+def test_the_mask_is_looked_at_once_for_all_layers(loaded, monkeypatch):
+    sample, looks = Sample(loaded), []
+    look = Visibility.look
+    monkeypatch.setattr(Visibility, "look", lambda self, *places: looks.append(1) or look(self, *places))
+    sample.maps()
+    assert len(sample.modules) > 1
+    assert len(looks) == 2, "at all keys, and at the image tokens"
 
 
 def test_gradients_flow_as_without_capture(loaded):
