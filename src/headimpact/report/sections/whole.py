@@ -75,7 +75,7 @@ def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
 
 def _score_part(run: RunFiles, scores: HeadScores, runs: Sequence[RunFiles], *, prefix: str, alone: bool) -> ScorePart:
     """Describe one scoring run."""
-    chosen = chosen_layers(runs, num_layers=scores.architecture.num_layers)
+    chosen = chosen_layers(runs, scores)
     said_above = not any(other.comparison is not None for other in runs)
     looking = [] if said_above else [score_section.looking_heads(scores)]
     return ScorePart(
