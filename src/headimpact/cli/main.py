@@ -6,7 +6,6 @@ import importlib
 import io
 import logging
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import tyro
 import yaml
 
 from headimpact import __version__
+from headimpact.cli.usage import explain_usage
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.workflows import (
@@ -213,7 +213,8 @@ def parse_config(config_class: type, words: Sequence[str], command: Sequence[str
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise OptionError(f"{_flatten_box(errors.getvalue())} See headimpact {' '.join(command)} --help.") from None
+        said = explain_usage(errors.getvalue(), words, config_class)
+        raise OptionError(f"{said} See headimpact {' '.join(command)} --help.") from None
 
 
 def read_config_file(config_class: type, path: Path | None) -> dict[str, Any]:
@@ -301,16 +302,6 @@ def _config_path(words: Sequence[str]) -> Path | None:
         if word.startswith("--config="):
             return Path(word.removeprefix("--config="))
     return None
-
-
-def _flatten_box(text: str) -> str:
-    """Turn tyro's framed message into one line."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    rows = [re.sub(r"[╭╮╰╯│─]+", " ", row).strip() for row in text.splitlines()]
-    kept = [" ".join(row.split()) for row in rows[1:] if row]
-    line = " ".join(kept)
-    line = re.split(r" (?:For full helptext|Argument helptext|Arguments? similar)", line)[0]
-    return (line or "Wrong usage").rstrip(".") + "."
 
 
 def _summary(config_class: type) -> str:
