@@ -95,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         RuntimeError: If something failed that no message of ours explains.
     """
+    for name in ("TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY"):
+        os.environ.setdefault(name, "error")  # what they warn of, we refuse, in one line
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("headimpact").setLevel(logging.INFO)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # misses, when imported, kernels that nothing here uses

@@ -1,4 +1,7 @@
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +69,15 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys, words, message):
     assert message in error
     assert error.count("\n") == 1
     assert error.startswith("headimpact: error: ")
+
+
+def test_libraries_say_nothing_beside_the_answer():
+    quiet = {name: value for name, value in os.environ.items() if not name.endswith("_VERBOSITY")}
+    done = subprocess.run(
+        [sys.executable, "-m", "headimpact", "list", "families"], capture_output=True, text=True, env=quiet, check=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("llava ")
 
 
 def test_a_frame_of_lines_is_read_as_one_of_hyphens():

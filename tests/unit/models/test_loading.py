@@ -108,6 +108,23 @@ def test_a_truncated_weights_file(copied):
         load_model(copied)
 
 
+def test_weights_of_another_size_are_named_with_both_sizes(copied):
+    weights = load_file(copied / "model.safetensors")
+    name = next(name for name in weights if name.endswith("layers.1.self_attn.q_proj.weight"))
+    rows, columns = weights[name].shape
+    weights[name] = torch.zeros(rows + 1, columns)
+    save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
+    match = rf"of another size .*: 1, first '.*q_proj\.weight', {rows + 1} x {columns}; expected {rows} x {columns} by"
+    with pytest.raises(DataFormatError, match=match):
+        load_model(copied)
+
+
+def test_a_pointer_of_git_lfs_in_place_of_weights(copied):
+    (copied / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(DataFormatError, match=r"model\.safetensors: it is a pointer of Git LFS\. Run `git lfs pull`"):
+        load_model(copied)
+
+
 def test_no_weights_file(copied):
     (copied / "model.safetensors").unlink()
     with pytest.raises(DataFormatError, match="Cannot load weights"):
@@ -119,6 +136,15 @@ def test_missing_processor_files(copied, gone):
     (copied / gone).unlink()
     with pytest.raises(DataFormatError, match="processor"):
         load_model(copied)
+
+
+def test_no_file_of_the_tokenizer(tiny_checkpoint, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_checkpoint("qwen2_5_vl"), folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    with pytest.raises(DataFormatError, match=r"No tokenizer in .*Copy tokenizer"):
+        load_model(folder)
 
 
 @pytest.mark.parametrize(
