@@ -267,6 +267,7 @@ MODELS: Cases = {
     "no adapter to evaluate": (lambda p: p.evaluate("--adapter", p.root), "No adapter at"),
     "another model's adapter": (lambda p: p.evaluate("--adapter", other_adapter(p)), "Adapter does not fit the model"),
     "unknown device": (lambda p: p.score(p.data(), "--device", "gpu"), "Device 'gpu' cannot be used"),
+    "revision of a folder": (lambda p: p.score(p.data(), "--revision", "v2"), "Revision 'v2' was given for the folder"),
     "unknown dtype": (lambda p: p.score(p.data(), "--dtype", "float23"), "Unknown dtype 'float23'. Did you mean"),
     "unknown attention": (lambda p: p.score(p.data(), "--attn-implementation", "sdpaa"), "'sdpaa' is not to be had"),
     "another model's selection": (
@@ -286,7 +287,7 @@ def test_a_model_that_does_not_do_is_refused(place, name):
 
 WITHOUT_WEIGHTS = (
     "no such folder", "near a short name", "no config", "not a VLM", "unknown family", "refused family", "no adapter",
-    "no adapter to evaluate", "unknown device", "unknown dtype", "unknown attention",
+    "no adapter to evaluate", "unknown device", "unknown dtype", "unknown attention", "revision of a folder",
 )  # fmt: skip
 
 
@@ -352,6 +353,10 @@ OPTIONS: Cases = {
         "Unknown lr_scheduler_type 'cosin'. Did you mean 'cosine'",
     ),
     "cache": (lambda p: p.tune(p.selection(), "--prefix-cache", "of"), "--prefix-cache 'of'", "'off'"),
+    "warm-up in steps": (
+        lambda p: p.tune(p.selection(), "--warmup-ratio", 5),
+        "--warmup-ratio is 5.0; expected a share",
+    ),
     "no steps": (lambda p: p.tune(p.selection(), "--max-steps", 0), "max_steps must be above 0"),
     "rank of 0": (lambda p: p.tune(p.selection(), "--r", 0), "r must be", "0"),
     "unknown projection to tune": (

@@ -27,8 +27,14 @@ def read_config(source: str, revision: str | None) -> PretrainedConfig:
 
     Raises:
         DataFormatError: If it cannot be read.
+        OptionError: If a revision is given for a folder, which has none.
         UnsupportedModelError: If transformers does not know its type.
     """
+    if revision is not None and Path(source).is_dir():
+        raise OptionError(
+            f"Revision {revision!r} was given for the folder {source}; expected a hub id (owner/name) with it. Leave "
+            "it out, or name the model on the hub."
+        )
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(source, revision=revision or "main")
     except OSError as error:

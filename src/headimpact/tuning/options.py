@@ -112,6 +112,19 @@ class TuningOptions:
         epochs = 1.0 if self.epochs is None else self.epochs
         return max(1, math.ceil(epochs * batches / self.gradient_accumulation_steps))
 
+    def describe_length(self, num_examples: int) -> str:
+        """Say how long a run over so many examples is.
+
+        Args:
+            num_examples: Examples in the training set, at least 1.
+
+        Example:
+            >>> TuningOptions(max_steps=200, batch_size=8).describe_length(1000)
+            '200 steps of 8, 1.6 epochs'
+        """
+        steps, rows = self.count_steps(num_examples), self.batch_size * self.gradient_accumulation_steps
+        return f"{steps} steps of {rows}, {steps * rows / num_examples:,.1f} epochs"
+
     def to_json(self) -> dict[str, Any]:
         """Give JSON-serialisable values."""
         return {**dataclasses.asdict(self), "target_modules": list(self.target_modules)}

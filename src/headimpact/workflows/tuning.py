@@ -55,7 +55,7 @@ def tune_command(config: TuneConfig) -> None:
     plan = [
         describe_choice(selection),
         f"trainable: {planned}",
-        f"examples: {len(examples)} from {len(dataset)} pictures, {options.count_steps(len(examples))} steps",
+        f"examples: {len(examples)} from {len(dataset)} pictures, {options.describe_length(len(examples))}",
     ]
     content = {
         "layers": list(selection.layers),
@@ -94,6 +94,8 @@ def tuning_options(config: TuneConfig, selection: Selection) -> TuningOptions:
         UnknownNameError: If the schedule or the use of the prefix cache is unknown.
     """
     check_prefix_options(config)
+    if not 0 <= config.warmup_ratio < 1:
+        raise OptionError(f"--warmup-ratio is {config.warmup_ratio}; expected a share of the steps, in [0, 1).")
     return TuningOptions(
         max_steps=config.max_steps,
         learning_rate=config.learning_rate,

@@ -152,14 +152,15 @@ def test_no_file_of_the_tokenizer(tiny_checkpoint, tmp_path):
     [
         ({"dtype": "float23"}, "Did you mean 'float32'"),
         ({"device": "cuda:99"}, "Device 'cuda:99' cannot be used"),
-        ({"device": "gpu"}, "Pass auto, cpu or cuda"),
+        ({"device": "gpu"}, r"Device 'gpu' cannot be used: torch \S+ finds cpu.* Pass auto or one of cpu"),
+        ({"revision": "v2"}, r"Revision 'v2' was given for the folder .*; expected a hub id"),
         (
             {"attn_implementation": "sdap"},
             r"'sdap' is not to be had for 'llava'\. Did you mean 'sdpa'\?.*eager or sdpa",
         ),
         ({"attn_implementation": "flash_attention_2"}, "Cannot load with attention 'flash_attention_2'"),
     ],
-    ids=["dtype", "absent device", "device name", "attention", "attention that is not installed"],
+    ids=["dtype", "absent device", "device name", "revision", "attention", "attention that is not installed"],
 )
 def test_options_that_cannot_be_carried_out(copied, option, match):
     with pytest.raises(OptionError, match=match):
