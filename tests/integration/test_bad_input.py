@@ -372,6 +372,7 @@ OPTIONS: Cases = {
     "no run in a folder": (lambda p: ("compare", p.root), "No finished run in"),
     "unknown primary": (lambda p: ("compare", p.root, "--primary", "exact"), "Unknown metric 'exact'"),
     "nothing to report": (lambda p: ("report", p.root), "No run found in"),
+    "report of another ending": (lambda p: ("report", written_scores(p.root / "scores")), "no HTML file by its name"),
     "report on a missing folder": (lambda p: ("report", p.root / "no"), "Run folder not found"),
     "demo with k of 0": (lambda p: ("demo", "--model", p.model, "--k", 0), "k = 0"),
     "demo with k too large": (lambda p: ("demo", "--model", p.model, "--k", 4), "Cannot choose 4 layers"),
@@ -425,6 +426,7 @@ USED = {
 def test_a_used_output_is_refused_and_left_as_it_was(place, stage):
     words = USED[stage](place)
     if stage == "report":
+        place.out = place.root / "out.html"
         place.out.write_text("mine")
     else:
         place.out.mkdir()
@@ -470,6 +472,7 @@ FULL = {
 @pytest.mark.parametrize("stage", FULL)
 def test_a_full_disk_is_one_line_with_exit_code_1(place, monkeypatch, stage, spared):
     words = FULL[stage](place)
+    place.out = place.root / ("out.html" if stage == "report" else "out")
     left = [spared]
     make_file, make_folder = tempfile.mkstemp, tempfile.mkdtemp
 
