@@ -246,7 +246,8 @@ class CompareConfig(OutputOptions):
     runs: Folders
     """Folders written by `headimpact evaluate`, or folders of such folders."""
     primary: str = "exact_match"
-    """The one metric that the verdict is about; name it before looking."""
+    """The one metric that the verdict is about; name it before looking. Free captions hardly ever match exactly:
+    `cider_d`, say, suits them."""
     margin: float = 0.02
     """Smallest difference in the primary metric that would matter."""
     bootstrap: int = 2000
