@@ -357,6 +357,10 @@ OPTIONS: Cases = {
         lambda p: p.tune(p.selection(), "--warmup-ratio", 5),
         "--warmup-ratio is 5.0; expected a share",
     ),
+    "steps and epochs": (
+        lambda p: p.tune(p.selection(), "--max-steps", 5, "--epochs", 1),
+        "Two lengths given: max_steps=5 and epochs=1.0; expected one",
+    ),
     "no steps": (lambda p: p.tune(p.selection(), "--max-steps", 0), "max_steps must be above 0"),
     "rank of 0": (lambda p: p.tune(p.selection(), "--r", 0), "r must be", "0"),
     "unknown projection to tune": (

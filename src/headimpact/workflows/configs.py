@@ -195,8 +195,10 @@ class TuneConfig(TaskOptions, ModelOptions, DataOptions, OutputOptions):
     """Dropout before the LoRA matrices."""
     target_modules: tuple[str, ...] = ()
     """Attention projections that LoRA adapts; those of the selection if left out."""
-    max_steps: int = 200
-    """Optimizer steps."""
+    max_steps: OptionalCount = None
+    """Optimizer steps; 200 if neither they nor epochs are given."""
+    epochs: Annotated[float | None, arg(metavar="FLOAT")] = None
+    """Passes over all examples, in place of --max-steps."""
     learning_rate: float = 2e-3
     """Peak learning rate of AdamW."""
     warmup_ratio: float = 0.05

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from headimpact.tuning.training import TuningResult
 
 DONE_FILE = "tuning.json"
+DEFAULT_STEPS = 200
 WORK = ("adapter", f"{PREFIX_FOLDER}/*/*.safetensors")
 """Files of a run that are worth keeping when it fails."""
 
@@ -97,7 +98,8 @@ def tuning_options(config: TuneConfig, selection: Selection) -> TuningOptions:
     if not 0 <= config.warmup_ratio < 1:
         raise OptionError(f"--warmup-ratio is {config.warmup_ratio}; expected a share of the steps, in [0, 1).")
     return TuningOptions(
-        max_steps=config.max_steps,
+        max_steps=DEFAULT_STEPS if config.max_steps is None and config.epochs is None else config.max_steps,
+        epochs=config.epochs,
         learning_rate=config.learning_rate,
         batch_size=config.batch_size,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
