@@ -22,7 +22,11 @@ def list_command(config: ListConfig) -> None:
     if config.markdown:
         print_answer(markdown_tables(rows), {}, as_json=False)
         return
-    print_answer(_aligned([[row["name"], *_short(row)] for row in rows]), {config.kind: [_for_json(row, config.kind) for row in rows]}, as_json=config.json)
+    print_answer(
+        _aligned([[row["name"], *_short(row)] for row in rows]),
+        {config.kind: [_for_json(row, config.kind) for row in rows]},
+        as_json=config.json,
+    )
 
 
 def markdown_tables(rows: Rows) -> list[str]:
