@@ -1,6 +1,7 @@
 import pytest
 
 from headimpact.core.errors import OptionError
+from headimpact.tuning.examples import plan_batches
 from headimpact.workflows.configs import TuneConfig
 from headimpact.workflows.tuning import tuning_options
 from tests.unit.report.builders import selection
@@ -16,14 +17,17 @@ def options(tmp_path, **changes):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        pytest.param({}, "200 steps of 4, 80.0 epochs", id="neither"),
-        pytest.param({"max_steps": 5, "gradient_accumulation_steps": 2}, "5 steps of 8, 4.0 epochs", id="steps"),
-        pytest.param({"epochs": 2.0}, "6 steps of 4, 2.4 epochs", id="epochs"),
-        pytest.param({"epochs": 0.1}, "1 steps of 4, 0.4 epochs", id="part of an epoch"),
+        pytest.param({}, "200 steps, 66.7 epochs", id="neither"),
+        pytest.param({"max_steps": 5, "gradient_accumulation_steps": 2}, "5 steps, 3.3 epochs", id="steps"),
+        pytest.param({"epochs": 2.0}, "6 steps, 2.0 epochs", id="epochs"),
+        pytest.param({"epochs": 0.1}, "1 steps, 0.3 epochs", id="part of an epoch"),
     ],
 )
 def test_a_run_is_as_long_as_was_said(tmp_path, given, said):
-    assert options(tmp_path, **given).describe_length(10) == said
+    chosen = options(tmp_path, **given)
+    assert chosen.describe_length(10) == said
+    seen = sum(map(len, plan_batches(10, chosen))) / 10
+    assert float(said.split()[2]) == pytest.approx(seen, abs=0.15)  # a last batch of 2 counts as one of 4
 
 
 def test_steps_and_epochs_contradict_each_other(tmp_path):
