@@ -276,6 +276,7 @@ MODELS: Cases = {
     "no adapter to evaluate": (lambda p: p.evaluate("--adapter", p.root), "No adapter at"),
     "another model's adapter": (lambda p: p.evaluate("--adapter", other_adapter(p)), "Adapter does not fit the model"),
     "unknown device": (lambda p: p.score(p.data(), "--device", "gpu"), "Device 'gpu' cannot be used"),
+    "revision of a folder": (lambda p: p.score(p.data(), "--revision", "v2"), "Revision 'v2' was given for the folder"),
     "unknown dtype": (lambda p: p.score(p.data(), "--dtype", "float23"), "Unknown dtype 'float23'. Did you mean"),
     "unknown attention": (lambda p: p.score(p.data(), "--attn-implementation", "sdpaa"), "'sdpaa' is not to be had"),
     "another model's selection": (
@@ -295,7 +296,7 @@ def test_a_model_that_does_not_do_is_refused(place, name):
 
 WITHOUT_WEIGHTS = (
     "no such folder", "near a short name", "no config", "not a VLM", "unknown family", "refused family", "no adapter",
-    "no adapter to evaluate", "unknown device", "unknown dtype", "unknown attention",
+    "no adapter to evaluate", "unknown device", "unknown dtype", "unknown attention", "revision of a folder",
 )  # fmt: skip
 
 
@@ -364,6 +365,10 @@ OPTIONS: Cases = {
     "warm-up in steps": (
         lambda p: p.tune(p.selection(), "--warmup-ratio", 5), "warmup_ratio must be below 1, a share: got 5.0"
     ),
+    "steps and epochs": (
+        lambda p: p.tune(p.selection(), "--max-steps", 5, "--epochs", 1),
+        "Two lengths given: max_steps=5 and epochs=1.0; expected one",
+    ),
     "no steps": (lambda p: p.tune(p.selection(), "--max-steps", 0), "max_steps must be above 0"),
     "rank of 0": (lambda p: p.tune(p.selection(), "--r", 0), "r must be", "0"),
     "unknown projection to tune": (
@@ -379,6 +384,7 @@ OPTIONS: Cases = {
     "no run in a folder": (lambda p: ("compare", p.root), "No finished run in"),
     "unknown primary": (lambda p: ("compare", p.root, "--primary", "exact"), "Unknown metric 'exact'"),
     "nothing to report": (lambda p: ("report", p.root), "No run found in"),
+    "report of another ending": (lambda p: ("report", written_scores(p.root / "scores")), "no HTML file by its name"),
     "report on a missing folder": (lambda p: ("report", p.root / "no"), "Run folder not found"),
     "demo with k of 0": (lambda p: ("demo", "--model", p.model, "--k", 0), "k = 0"),
     "demo with k too large": (lambda p: ("demo", "--model", p.model, "--k", 4), "Cannot choose 4 layers"),
@@ -432,6 +438,7 @@ USED = {
 def test_a_used_output_is_refused_and_left_as_it_was(place, stage):
     words = USED[stage](place)
     if stage == "report":
+        place.out = place.root / "out.html"
         place.out.write_text("mine")
     else:
         place.out.mkdir()
@@ -477,6 +484,7 @@ FULL = {
 @pytest.mark.parametrize("stage", FULL)
 def test_a_full_disk_is_one_line_with_exit_code_1(place, monkeypatch, stage, spared):
     words = FULL[stage](place)
+    place.out = place.root / ("out.html" if stage == "report" else "out")
     left = [spared]
     make_file, make_folder = tempfile.mkstemp, tempfile.mkdtemp
 

@@ -158,4 +158,5 @@ def test_scores_of_another_model_are_refused_and_nothing_stays(runs):
     answer = run(*words, "--out", out)
     assert answer.code == 2
     assert "Scores are of another model: embedded is" in answer.errors[0]
+    assert answer.out == ""
     assert not out.exists()

@@ -197,6 +197,7 @@ def test_evaluation_measures_every_picture(job):
     content = json.loads((job.evaluate("top") / "metrics.json").read_text())
     lines = (job.evaluate("top") / "predictions.jsonl").read_text().splitlines()
     assert content["n"] == len(lines) == 6
+    assert job.answers["eval-top"].out.startswith("pictures: 6\n")
     assert {"exact_match", "key_object_recall", "bleu_4", "rouge_l", "cider_d"} <= set(content["metrics"])
     assert content["arm"]["strategy"] == "top-k"
     used = content["used_image_hashes"]
@@ -241,7 +242,7 @@ JSON_WORDS: dict[str, Callable[[Job], tuple[object, ...]]] = {
 
 @pytest.mark.parametrize("stage", JSON_WORDS)
 def test_json_answers_parse_and_a_dry_run_writes_nothing(job, tmp_path, stage):
-    out = tmp_path / "out"
+    out = tmp_path / ("out.html" if stage == "report" else "out")
     words = (*JSON_WORDS[stage](job), "--out", out, "--json")
     planned = done(*words, "--dry-run")
     assert isinstance(planned.json, dict)

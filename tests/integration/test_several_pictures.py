@@ -101,9 +101,24 @@ def test_refused(case, change, kind, match):
         score_response(loaded, images, given.pop("masks"), **given)
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        pytest.param(lambda images: images[0], "Picture 0 is of mode RGB; expected a list of", id="one picture"),
+        pytest.param(lambda images: [images[0].convert("RGBA")], "Picture 0 is of mode RGBA", id="not RGB"),
+        pytest.param(lambda images: [images[0], np.asarray(images[1])], "Picture 1 is a ndarray", id="an array"),
+        pytest.param(lambda images: ["1.jpg"], r"Picture 0 is a str; .*Image\.open\(path\)", id="a path"),
+    ],
+)
+def test_what_is_no_list_of_rgb_pictures_is_named(case, change, match):
+    loaded, images, masks = case
+    with pytest.raises(OptionError, match=match):
+        score_response(loaded, change(images), masks, prompt=PROMPT, response=RESPONSE)
+
+
 def test_masks_that_say_nothing_or_do_not_fit(case):
     loaded, images, masks = case
-    with pytest.raises(DataFormatError, match="The masks say nothing"):
+    with pytest.raises(DataFormatError, match="The masks say nothing: empty_mask"):
         score_response(loaded, images, [np.zeros_like(mask) for mask in masks], prompt=PROMPT, response=RESPONSE)
     with pytest.raises(DataFormatError, match="Mask 1 is 196x168 pixels, its picture 168x168"):
         score_response(loaded, images, [masks[0], masks[0]], prompt=PROMPT, response=RESPONSE)

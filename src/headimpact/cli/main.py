@@ -5,7 +5,6 @@ import importlib
 import io
 import logging
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 
 from headimpact import __version__
 from headimpact.cli.option_groups import flatten, group_options
+from headimpact.cli.usage import explain_usage
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.workflows import (
@@ -95,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         RuntimeError: If something failed that no message of ours explains.
     """
+    for name in ("TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY"):
+        os.environ.setdefault(name, "error")  # what they warn of, we refuse, in one line
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("headimpact").setLevel(logging.INFO)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # misses, when imported, kernels that nothing here uses
@@ -210,7 +212,8 @@ def parse_config(config_class: type, words: Sequence[str], command: Sequence[str
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise OptionError(f"{_flatten_box(errors.getvalue())} See headimpact {' '.join(command)} --help.") from None
+        said = explain_usage(errors.getvalue(), words, config_class)
+        raise OptionError(f"{said} See headimpact {' '.join(command)} --help.") from None
 
 
 def read_config_file(config_class: type, path: Path | None) -> dict[str, Any]:
@@ -298,16 +301,6 @@ def _config_path(words: Sequence[str]) -> Path | None:
         if word.startswith("--config="):
             return Path(word.removeprefix("--config="))
     return None
-
-
-def _flatten_box(text: str) -> str:
-    """Turn tyro's framed message into one line."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    rows = [re.sub(r"[╭╮╰╯│─]+|-{3,}", " ", row).strip() for row in text.splitlines()]
-    kept = [" ".join(row.split()) for row in rows[1:] if row]
-    line = " ".join(kept)
-    line = re.split(r" (?:For full helptext|Argument helptext|Arguments? similar)", line)[0]
-    return (line or "Wrong usage").rstrip(".") + "."
 
 
 def _summary(config_class: type) -> str:

@@ -32,7 +32,7 @@ from headimpact.comparison.statistics import (
     split_variance,
 )
 from headimpact.comparison.table import ComparisonRow, ComparisonTable, ExhaustiveRank, RunPoint
-from headimpact.comparison.verdict import SHIFT, VALUE, Evidence, Question, Verdict, judge
+from headimpact.comparison.verdict import SHIFT, VALUE, Evidence, Question, Verdict, describe_pictures, judge
 from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.evaluation.metrics import METRICS
@@ -92,7 +92,7 @@ def compare_runs(
         exhaustive=_exhaustive_rank(main, ordered),
         rows=tuple(_row(arm, groups, ordered, measured, test=tests.get(arm)) for arm in groups),
         images=images,
-        notes=(*notes, *_notes(groups, ordered)),
+        notes=(*notes, *_notes(groups, ordered), *describe_pictures(images)),
         options={"resamples": resamples, "confidence": CONFIDENCE, "identity": dict(ordered[0].identity)},
     )
 

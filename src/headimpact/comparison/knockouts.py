@@ -20,7 +20,7 @@ from headimpact.comparison.statistics import (
     rank_p,
     split_variance,
 )
-from headimpact.comparison.verdict import Evidence, Question, Verdict, judge
+from headimpact.comparison.verdict import Evidence, Question, Verdict, describe_pictures, judge
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.selection.knockout_sets import UNITS, HeadSet, KnockoutArm, KnockoutSets
 from headimpact.selection.strategies import DRAWN
@@ -104,7 +104,12 @@ def compare_knockouts(
         verdicts=verdicts,
         agreements=agree(measures, sets, scores.score, resamples=resamples, seed=seed),
         chosen=tuple(chosen),
-        notes=(*notes, *sets.notes, *_limits(rows, needs_picture=needs_picture)),
+        notes=(
+            *notes,
+            *describe_pictures(len(samples.image_ids)),
+            *sets.notes,
+            *_limits(rows, needs_picture=needs_picture),
+        ),
         options={**(options or {}), "margin": margin, "bootstrap": resamples, "seed": seed},
         values={name: array.mean(axis=-1).astype(np.float32) for name, array in measures.items()},
     )

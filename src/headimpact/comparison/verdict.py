@@ -7,6 +7,9 @@ from headimpact.evaluation.metrics import METRICS
 
 UNDECIDED = "undecided"
 
+FEWEST_PICTURES = 8
+"""With fewer, resampled pictures are too alike: intervals come out too narrow."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Question:
@@ -93,8 +96,9 @@ def judge(evidence: Evidence, *, margin: float, question: Question = VALUE) -> V
 
     Above (benefit): the interval lies above 0 and the rank p is at most 0.05. Below (worse): the same on the
     other side. Neither: the interval includes 0 and the smallest detectable difference is below the margin. Else
-    undecided, with the number of draws or pictures that might decide it. One draw has no spread, so fewer
-    than two are never enough for an answer.
+    undecided, with the number of draws or pictures that might decide it. One draw or one picture has no spread, so
+    fewer than two are never enough for an answer; nor is a measure that is 0 throughout, as exact match is for free
+    captions.
 
     Args:
         evidence: What the verdict rests on.
@@ -119,10 +123,25 @@ def judge(evidence: Evidence, *, margin: float, question: Question = VALUE) -> V
     )
 
 
+def describe_pictures(count: int) -> tuple[str, ...]:
+    """Warn where the pictures are so few that intervals say little.
+
+    Args:
+        count: Pictures that were tested.
+
+    Returns:
+        A sentence, or none.
+    """
+    if count >= FEWEST_PICTURES:
+        return ()
+    tested = f"{count} pictures were" if count > 1 else "1 picture was"
+    return (f"Only {tested} tested: intervals are rough and too narrow; test more pictures.",)
+
+
 def _answer(evidence: Evidence, margin: float, question: Question) -> str:
     """Apply the rule."""
     difference = evidence.difference
-    if evidence.draws < 2:
+    if evidence.draws < 2 or evidence.images < 2 or _is_zero(evidence):
         return UNDECIDED
     if difference.low > 0 and evidence.rank_p <= ALPHA:
         return question.above
@@ -133,6 +152,11 @@ def _answer(evidence: Evidence, margin: float, question: Question) -> str:
     return UNDECIDED
 
 
+def _is_zero(evidence: Evidence) -> bool:
+    """Say whether the measure is 0 for the choice and all draws in every resample, so that it tells nothing apart."""
+    return evidence.value == evidence.random_mean == evidence.difference.standard_error == 0
+
+
 def _includes_zero(difference: Estimate) -> bool:
     """Say whether an interval includes 0."""
     return difference.low <= 0 <= difference.high
@@ -141,6 +165,8 @@ def _includes_zero(difference: Estimate) -> bool:
 def _needed(evidence: Evidence, margin: float) -> tuple[int | None, int | None]:
     """Estimate how many draws, or how many pictures, would decide it."""
     difference, variances, draws = evidence.difference, evidence.variances, evidence.draws
+    if evidence.images < 2 or _is_zero(evidence):
+        return None, None
     if draws < 2:
         return draws_for_rank(0, draws), None
     if not _includes_zero(difference):
@@ -178,6 +204,10 @@ def _figures(evidence: Evidence, margin: float, question: Question) -> str:
 
 def _request(evidence: Evidence, draws_needed: int | None, pictures_needed: int | None) -> str:
     """Say what would decide it."""
+    if evidence.images < 2:
+        return "One picture shows no spread, so nothing can be said of others; more pictures are needed."
+    if _is_zero(evidence) and evidence.draws > 1:
+        return "It is 0 for all of them, so it cannot tell them apart; choose another measure."
     limit = evidence.max_draws
     if draws_needed is not None and limit is not None and draws_needed > limit:
         return f"It would take about {draws_needed} draws, and there are only {limit} other choices of layers."

@@ -47,6 +47,12 @@ class KeyObjectDataset:
     info: Mapping[str, Any] = field(default_factory=dict)
     split_seed: int = 0
 
+    def __repr__(self) -> str:
+        """Say in a line what is there; thousands of samples would fill a screen."""
+        counts = Counter("no split" if sample.split is None else sample.split for sample in self.samples)
+        splits = ", ".join(f"{count} {name}" for name, count in counts.items())
+        return f"<KeyObjectDataset {self.root}: {len(self)} pictures ({splits}), {len(self.skips)} left out>"
+
     def __len__(self) -> int:
         """Count the samples."""
         return len(self.samples)

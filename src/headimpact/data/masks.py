@@ -16,6 +16,9 @@ from headimpact.data.pictures import MASK_MODES, open_whole
 
 SizeHW = tuple[int, int]
 
+LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000"})
+"""Formats that may change pixels: a mask comes back wider than it was drawn."""
+
 
 @runtime_checkable
 class MaskSource(Protocol):
@@ -123,9 +126,14 @@ def read_mask_file(path: Path) -> ObjectMask:
         True where the stored value is not 0. EXIF data of the mask file itself are ignored.
 
     Raises:
-        DataFormatError: If the file is missing, broken, too large, or has colour or alpha channels.
+        DataFormatError: If the file is missing, broken, too large, of a lossy format, or has colour or alpha channels.
     """
     image = open_whole(path)
+    if image.format in LOSSY_FORMATS:
+        raise DataFormatError(
+            f"Mask in a lossy format: {path} is {image.format}, which may leave values that are not 0 around the "
+            "object; expected PNG. Save the mask anew as PNG from where it was drawn."
+        )
     if image.mode not in MASK_MODES:
         raise DataFormatError(
             f"Mask has several channels: {path} is of mode {image.mode}, expected one channel (grey or 1-bit), "

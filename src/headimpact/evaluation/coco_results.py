@@ -80,6 +80,10 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataFormatError(f"File not found: {path}. Expected a COCO JSON file.") from None
+    except IsADirectoryError:
+        raise DataFormatError(
+            f"Not a file: {path} is a folder. Expected a COCO JSON file, such as captions.json."
+        ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataFormatError(f"Cannot read {path} as JSON: {error}. Expected a COCO JSON file.") from error
 

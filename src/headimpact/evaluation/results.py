@@ -54,7 +54,6 @@ class CaptionMetrics:
 
     Several answers about a picture are added up in its row, so that pictures, not questions, are resampled.
 
-
     Attributes:
         values: Metric name to its value over all pictures.
         parts: Metric name to its sufficient statistics, one row per picture in the order of `image_ids`.
@@ -68,6 +67,11 @@ class CaptionMetrics:
     image_ids: tuple[str, ...]
     tokenizer: str
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Say in a line what is there; the parts of thousands of pictures would fill a screen."""
+        values = ", ".join(f"{name} {value:.4f}" for name, value in self.values.items())
+        return f"<CaptionMetrics of {self.n} pictures: {values}>"
 
     @property
     def n(self) -> int:

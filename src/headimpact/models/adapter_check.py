@@ -83,6 +83,7 @@ def _held(model: Any, folder: Path) -> dict[str, tuple[int, ...]]:
     config.init_lora_weights = True  # values do not matter, and other starts read the base model's
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="The PEFT config's `base_model_name_or_path`")  # that is the question
         try:
             adapted = get_peft_model(model, config)
         except ValueError:

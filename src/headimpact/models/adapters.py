@@ -1,6 +1,7 @@
 """Puts a trained PEFT adapter on its base model and makes sure that all of it landed."""
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -50,7 +51,7 @@ def load_adapter(model: nn.Module, folder: Path, *, family: ModelFamily) -> nn.M
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
             adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
     except (ValueError, RuntimeError) as error:
-        raise OptionError(_other_base(folder, " ".join(str(error).split())[:300])) from error
+        raise OptionError(_other_base(folder, _reason(error))) from error
     _check_all_landed(adapted, weights, folder)
     family.attention_modules(adapted)
     adapted.eval()
@@ -98,6 +99,15 @@ def _check_all_landed(adapted: Any, weights: dict[str, torch.Tensor], folder: Pa
     for name, tensor in weights.items():
         if not torch.equal(held[name], tensor.to(held[name].dtype)):
             raise OptionError(_other_base(folder, f"weight {name} was not taken over"))
+
+
+def _reason(error: BaseException) -> str:
+    """Count the weights that torch names as of another size, and name the first; else give what was said, cut short."""
+    found = re.findall(r"size mismatch for (\S+): .*?Size\(\[(.*?)\]\).*?Size\(\[(.*?)\]\)", str(error))
+    if not found:
+        return " ".join(str(error).split())[:300].rstrip(".")
+    name, given, expected = found[0]
+    return f"{len(found)} weights are of another size, first {name}, ({given}) where the model has ({expected})"
 
 
 def _other_base(folder: Path, why: str) -> str:

@@ -1,5 +1,7 @@
 """Reads a checkpoint's config and weights, with one line where that fails; none of its code is run, no pickle read."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +14,9 @@ from headimpact.core.registry import near_names_hint
 
 _EXPECTED = "Expected safetensors files that fit config.json."
 
+_POINTER = b"version https://git-lfs"
+"""Begins what a clone without Git LFS has in place of a large file."""
+
 
 def read_config(source: str, revision: str | None) -> PretrainedConfig:
     """Read `config.json`.
@@ -22,8 +27,14 @@ def read_config(source: str, revision: str | None) -> PretrainedConfig:
 
     Raises:
         DataFormatError: If it cannot be read.
+        OptionError: If a revision is given for a folder, which has none.
         UnsupportedModelError: If transformers does not know its type.
     """
+    if revision is not None and Path(source).is_dir():
+        raise OptionError(
+            f"Revision {revision!r} was given for the folder {source}; expected a hub id (owner/name) with it. Leave "
+            "it out, or name the model on the hub."
+        )
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(source, revision=revision or "main")
     except OSError as error:
@@ -64,7 +75,7 @@ def read_weights(
         The model, on the CPU unless the options say otherwise.
 
     Raises:
-        DataFormatError: If weights are missing or broken.
+        DataFormatError: If weights are missing, broken or of another size than the config says.
         OptionError: If the attention implementation is not to be had.
     """
     try:
@@ -75,12 +86,15 @@ def read_weights(
             attn_implementation=attn_implementation,
             use_safetensors=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, with names and sizes
             **options,
         )
     except ImportError as error:
         raise OptionError(cannot_load(f"with attention {attn_implementation!r}", source, error)) from error
     except (OSError, SafetensorError) as error:
-        raise DataFormatError(f"{cannot_load('weights', source, error)} {_EXPECTED}") from error
+        raise DataFormatError(
+            _pointer_hint(source) or f"{cannot_load('weights', source, error)} {_EXPECTED}"
+        ) from error
     except (ValueError, RuntimeError, KeyError) as error:
         if attn_implementation is not None and attn_implementation in str(error):
             raise OptionError(cannot_load(f"with attention {attn_implementation!r}", source, error)) from error
@@ -91,8 +105,32 @@ def read_weights(
             f"Weights missing in {source!r}: {len(missing)}, first {missing[0]!r}. They would be random; expected all "
             "of them in the checkpoint's safetensors files."
         )
+    misshapen = sorted(info["mismatched_keys"])
+    if misshapen:
+        name, given, expected = misshapen[0]
+        raise DataFormatError(
+            f"Weights of another size in {source!r}: {len(misshapen)}, first {name!r}, {_size(given)}; expected "
+            f"{_size(expected)} by config.json. Take config.json and the safetensors files from one checkpoint."
+        )
     loaded: PreTrainedModel = model
     return loaded
+
+
+def _size(shape: Sequence[int]) -> str:
+    """Write a weight's shape."""
+    return " x ".join(map(str, shape))
+
+
+def _pointer_hint(source: str) -> str | None:
+    """Say that a folder has Git LFS's pointers in place of weights; None where it has none."""
+    for path in sorted(Path(source).glob("*.safetensors")):
+        with path.open("rb") as file:
+            if file.read(len(_POINTER)) == _POINTER:
+                return (
+                    f"No weights in {path}: it is a pointer of Git LFS. Run `git lfs pull` in the folder, or download "
+                    "the checkpoint in another way."
+                )
+    return None
 
 
 def cannot_load(what: str, source: str, error: BaseException) -> str:

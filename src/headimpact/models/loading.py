@@ -119,7 +119,7 @@ def load_model(
 
     Raises:
         OptionError: If device, dtype, device map, quantisation or attention implementation are unknown or not to be
-            had, or the adapter belongs to another model.
+            had, a revision is given for a folder, or the adapter belongs to another model.
         DataFormatError: If the folder, `config.json`, weights or processor files are missing or broken.
         UnsupportedModelError: If the checkpoint is no vision-language model or of an unknown or refused family.
         MissingExtraError: If the processor or the quantisation needs a package that is not installed.
@@ -222,23 +222,24 @@ def choose_implementation(asked: str | None, *, family: ModelFamily, config: Pre
     return "eager" if asked is None and "sdpa" in refused else asked
 
 
-def check_checkpoint(name: str, *, attn_implementation: str | None = None) -> None:
+def check_checkpoint(name: str, *, revision: str | None = None, attn_implementation: str | None = None) -> None:
     """Refuse what can be seen without loading weights: no such folder, no config, no supported family.
 
     A hub id is let pass; what it is shows when it is loaded.
 
     Args:
         name: As for `load_model`.
+        revision: As for `load_model`.
         attn_implementation: As for `load_model`.
 
     Raises:
         DataFormatError: If there is no such folder, or its `config.json` is missing or broken.
-        OptionError: If the attention implementation is not to be had for the model.
+        OptionError: If a revision is given for a folder, or the attention implementation is not to be had.
         UnsupportedModelError: If the checkpoint is no vision-language model or of an unknown or refused family.
     """
     source = resolve_source(name)
     if Path(source).is_dir():
-        config = read_config(source, None)
+        config = read_config(source, revision)
         choose_implementation(attn_implementation, family=resolve_family(config), config=config)
 
 

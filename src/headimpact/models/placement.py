@@ -151,8 +151,11 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise OptionError(f"Device {name!r} cannot be used: {reason}. Pass auto, cpu or cuda.") from error
+        here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        reason = str(error).splitlines()[0] if name in here else f"torch {torch.__version__} finds {', '.join(here)}"
+        raise OptionError(
+            f"Device {name!r} cannot be used: {reason}. Pass auto or one of {', '.join(here)}."
+        ) from error
     return device
 
 

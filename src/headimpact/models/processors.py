@@ -62,6 +62,13 @@ def load_processor(source: str, config: PretrainedConfig, *, revision: str | Non
             f"Incomplete processor in {source!r}: {type(processor).__name__} has no tokenizer or no image processor. "
             "Copy preprocessor_config.json and the tokenizer's files from the original checkpoint."
         )
+    if not tokenizer.encode(
+        "a", add_special_tokens=False
+    ):  # transformers makes an empty one where its files are missing
+        raise DataFormatError(
+            f"No tokenizer in {source!r}: {type(tokenizer).__name__} knows no text. Copy tokenizer.json or the "
+            "vocabulary from the original checkpoint."
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return processor

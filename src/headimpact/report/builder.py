@@ -33,17 +33,30 @@ def build_report(run_folders: Sequence[Path], out: Path, *, overwrite: bool = Fa
 
     Raises:
         DataFormatError: If a folder is missing, holds no run, or holds a file of another kind.
-        OptionError: If `out` is a folder.
+        OptionError: If `out` is a folder, or its name is none of an HTML file.
         OutputInUseError: If `out` is there and `overwrite` is off.
         RunFailedError: If the file system refuses.
     """
-    if out.is_dir():
-        raise OptionError(f"Output is a folder: {out}. Expected a file name; pass for example {out / 'report.html'}.")
+    check_html_name(out)
     refuse_used(out, overwrite=overwrite)
     html = render_page(build_page(read_runs(run_folders), title=title))
     with atomic_file(out) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return out
+
+
+def check_html_name(out: Path) -> None:
+    """Refuse a name under which no browser would show a page.
+
+    Raises:
+        OptionError: If `out` is a folder, or does not end in `.html`.
+    """
+    if out.is_dir():
+        raise OptionError(f"Output is a folder: {out}. Expected a file name; pass for example {out / 'report.html'}.")
+    if out.suffix.lower() not in {".html", ".htm"}:
+        raise OptionError(
+            f"Output is no HTML file by its name: {out}. Expected one that ends in .html; pass {out}.html."
+        )
 
 
 def render_page(page: Page) -> str:

@@ -63,6 +63,12 @@ class HeadScores:
     others: Mapping[str, "HeadScores"] = dataclasses.field(default_factory=dict)
     file_hash: str | None = None
 
+    def __repr__(self) -> str:
+        """Say in a line what is there; the arrays of all statistics would fill a screen."""
+        size = f"{self.architecture.num_layers} layers of {self.architecture.num_heads} heads"
+        others = f", with {', '.join(self.others)}" if self.others else ""
+        return f"<HeadScores {self.score}: {size}, {self.counts.get('used')} pictures{others}>"
+
     def __post_init__(self) -> None:
         """Check that all arrays fit the architecture.
 

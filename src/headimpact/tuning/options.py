@@ -117,6 +117,20 @@ class TuningOptions:
         epochs = 1.0 if self.epochs is None else self.epochs
         return max(1, math.ceil(epochs * batches / self.gradient_accumulation_steps))
 
+    def describe_length(self, num_examples: int) -> str:
+        """Say how long a run over so many examples is; the last batch of an epoch may be smaller than the others.
+
+        Args:
+            num_examples: Examples in the training set, at least 1.
+
+        Example:
+            >>> TuningOptions(max_steps=200, batch_size=8).describe_length(1000)
+            '200 steps, 1.6 epochs'
+        """
+        steps = self.count_steps(num_examples)
+        epochs = steps * self.gradient_accumulation_steps / math.ceil(num_examples / self.batch_size)
+        return f"{steps} steps, {epochs:,.1f} epochs"
+
     def to_json(self) -> dict[str, Any]:
         """Give JSON-serialisable values."""
         return {**dataclasses.asdict(self), "target_modules": list(self.target_modules)}

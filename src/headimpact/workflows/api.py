@@ -22,7 +22,7 @@ from headimpact.selection.selection import SELECTION_FILE, Selection
 from headimpact.workflows import evaluation, score_options, scoring, tuning
 from headimpact.workflows.comparison import COMPARISON_FILE, compare_folders, write_comparison
 from headimpact.workflows.configs import CompareConfig, DataOptions, EvaluateConfig, ScoreConfig, TuneConfig
-from headimpact.workflows.dataset import prompt_for, read_split
+from headimpact.workflows.dataset import check_same_pictures, prompt_for, read_split
 from headimpact.workflows.forgetting import write_forgetting
 from headimpact.workflows.processes import Processes
 from headimpact.workflows.run_folder import find_run, started_run
@@ -101,6 +101,7 @@ def score_heads(loaded: "LoadedModel", dataset: KeyObjectDataset, *, out: str | 
     config = _config(ScoreConfig, loaded, dataset, out, {"adapter": loaded.adapter, **options})
     score_options.check_options(config)
     if find_run(config, done_file=JSON_FILE):
+        check_same_pictures(config.out, dataset, may_be_fewer=config.until_stable)
         return HeadScores.read(config.out)
     with started_run(config, work=scoring.WORK):
         return scoring.score_folder(loaded, dataset, config=config, prompt=prompt_for(config, dataset))
@@ -133,7 +134,9 @@ def tune(
     dataset, template = ask_task(config, dataset)
     examples = tuning.task_examples(config, dataset, template)
     processes = Processes(cpu=loaded.device.type == "cpu")
-    if not processes.hear(processes.is_main and find_run(config, done_file=tuning.DONE_FILE)):
+    if processes.hear(processes.is_main and find_run(config, done_file=tuning.DONE_FILE)):
+        check_same_pictures(config.out, dataset)
+    else:
         tuning.tune_run(loaded, dataset, examples, selection, config=config, processes=processes)
     return Path(out) / "adapter"
 
@@ -161,6 +164,7 @@ def evaluate(loaded: "LoadedModel", dataset: KeyObjectDataset, *, out: str | Pat
     evaluation.check_metrics(config, dataset, evaluation.task_requests(dataset, prompt=prompt, template=template))
     _, arm, used = evaluation.describe_adapter(loaded.adapter)
     if find_run(config, done_file=METRICS_FILE):
+        check_same_pictures(config.out, dataset)
         return evaluation.read_caption_metrics(config.out)
     passages = () if config.forgetting is None else read_passages(Path(config.forgetting))
     with started_run(config, work=evaluation.WORK):
@@ -171,7 +175,7 @@ def evaluate(loaded: "LoadedModel", dataset: KeyObjectDataset, *, out: str | Pat
 
 
 def compare_runs(
-    runs: Sequence[str | Path],
+    runs: Sequence[str | Path] | str | Path,
     *,
     primary: str = "exact_match",
     margin: float = 0.02,
@@ -182,7 +186,7 @@ def compare_runs(
     """Compare evaluated runs: did the chosen layers beat random ones?
 
     Args:
-        runs: Folders of `evaluate`, or folders of such folders.
+        runs: Folders of `evaluate`, or folders of such folders; or one such folder.
         primary: The one metric that the verdict is about; name it before looking.
         margin: Smallest difference in it that would matter.
         bootstrap: Resamples behind the intervals.
@@ -195,7 +199,7 @@ def compare_runs(
     Raises:
         HeadImpactError: As for `headimpact compare`.
     """
-    folders = tuple(Path(run) for run in runs)
+    folders = _paths(runs)
     table = compare_folders(folders, primary=primary, margin=margin, resamples=bootstrap, seed=seed)
     if out is not None:
         config = CompareConfig(
@@ -208,12 +212,12 @@ def compare_runs(
 
 
 def build_report(
-    runs: Sequence[str | Path], out: str | Path, *, overwrite: bool = False, title: str | None = None
+    runs: Sequence[str | Path] | str | Path, out: str | Path, *, overwrite: bool = False, title: str | None = None
 ) -> Path:
     """Make one self-contained HTML page from run folders.
 
     Args:
-        runs: Run folders, or folders of run folders.
+        runs: Run folders, or folders of run folders; or one of them.
         out: The HTML file.
         overwrite: Replace a file that is there.
         title: Title of the page.
@@ -226,7 +230,7 @@ def build_report(
     """
     from headimpact.report.builder import build_report as build
 
-    return build([Path(run) for run in runs], Path(out), overwrite=overwrite, title=title)
+    return build(_paths(runs), Path(out), overwrite=overwrite, title=title)
 
 
 def list_families() -> tuple[str, ...]:
@@ -246,6 +250,11 @@ def list_metrics() -> tuple[str, ...]:
     return tuple(METRICS)
 
 
+def _paths(runs: Sequence[str | Path] | str | Path) -> tuple[Path, ...]:
+    """Give the paths of some folders, or of one; the letters of a text are no folders."""
+    return (Path(runs),) if isinstance(runs, (str, Path)) else tuple(Path(run) for run in runs)
+
+
 def _config(
     config_class: type[Any], loaded: "LoadedModel", dataset: KeyObjectDataset, out: str | Path, options: dict[str, Any]
 ) -> Any:
@@ -257,10 +266,14 @@ def _config(
     """
     if not len(dataset):
         raise DataFormatError(f"No picture: the data set of {dataset.root} is empty; expected at least one.")
-    known = [field.name for field in dataclasses.fields(config_class) if field.name not in TAKEN]
+    known = {field.name: field.default for field in dataclasses.fields(config_class) if field.name not in TAKEN}
     for name in options:
         if name not in known:
             raise OptionError(unknown_name_message("option", name, known))
+    options = {
+        name: (value,) if isinstance(value, str) and isinstance(known[name], tuple) else value
+        for name, value in options.items()
+    }
     splits = {sample.split for sample in dataset}
     return config_class(
         model=loaded.name,

@@ -221,8 +221,10 @@ class TuneConfig(TaskOptions, ModelOptions, DataOptions, OutputOptions):
     """Dropout before the LoRA matrices."""
     target_modules: tuple[str, ...] = ()
     """Attention projections that LoRA adapts; those of the selection if left out."""
-    max_steps: int = 200
-    """Optimizer steps."""
+    max_steps: OptionalCount = None
+    """Optimizer steps; 200 if neither they nor epochs are given."""
+    epochs: Annotated[float | None, arg(metavar="FLOAT")] = None
+    """Passes over all examples, in place of --max-steps."""
     learning_rate: float = 2e-3
     """Peak learning rate of AdamW."""
     warmup_ratio: float = 0.05
@@ -272,7 +274,8 @@ class CompareConfig(OutputOptions):
     runs: Folders
     """Folders written by `headimpact evaluate`, or folders of such folders."""
     primary: str = "exact_match"
-    """The one metric that the verdict is about; name it before looking."""
+    """The one metric that the verdict is about; name it before looking. Free captions hardly ever match exactly:
+    `cider_d`, say, suits them."""
     margin: float = 0.02
     """Smallest difference in the primary metric that would matter."""
     bootstrap: int = 2000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from headimpact.core.artifacts import refuse_used, write_json
+from headimpact.core.artifacts import read_json, refuse_used, write_json
 from headimpact.core.errors import DataFormatError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.data.dataset import KeyObjectDataset
@@ -18,6 +18,7 @@ from headimpact.workflows.configs import BuildScenesConfig, DataOptions, Validat
 
 SPLITS = ("calibration", "train", "validation", "test")
 SPLIT_SEED = 0
+SPLIT_FILE, SPLIT_SCHEMA = "split.json", "split/1"
 FAULTS_FOUND = 1
 """Exit code of a check that was carried out and found faults."""
 
@@ -192,7 +193,28 @@ def split_sizes(dataset: KeyObjectDataset) -> dict[str, int]:
 def write_split(out: Path, dataset: KeyObjectDataset, *, split: str) -> None:
     """Write which pictures a run used, so that a later stage can prove there is no overlap."""
     write_json(
-        out / "split.json",
+        out / SPLIT_FILE,
         {"split": split, "fingerprint": dataset.fingerprint, "image_ids": list(dataset.image_ids)},
-        schema="split/1",
+        schema=SPLIT_SCHEMA,
     )
+
+
+def check_same_pictures(out: Path, dataset: KeyObjectDataset, *, may_be_fewer: bool = False) -> None:
+    """Refuse to take a finished run for one of pictures that it did not use.
+
+    Args:
+        out: Folder of the finished run.
+        dataset: The pictures asked for.
+        may_be_fewer: Whether the run may have stopped before all of them.
+
+    Raises:
+        OptionError: If it used others.
+        DataFormatError: If its list of pictures is missing or broken.
+    """
+    used = set(read_json(out / SPLIT_FILE, schema=SPLIT_SCHEMA)["image_ids"])
+    given = set(dataset.image_ids)
+    if not (used <= given if may_be_fewer else used == given):
+        raise OptionError(
+            f"Cannot resume {out}: it used {len(used)} pictures, {len(used & given)} of which are among the "
+            f"{len(given)} given now; expected the same. Give the same pictures, or another out."
+        )

@@ -12,6 +12,7 @@ from headimpact.data.dataset import Skip
 from headimpact.data.entries import FolderContent
 from headimpact.data.formats import read_content
 from headimpact.data.inspection import inspect_content
+from headimpact.report.builder import check_html_name
 from headimpact.report.contact_sheet import Sheet, count_shown, draw_sample, render_sheet
 from headimpact.report.dataset_card import CARD_FILE, write_card
 from headimpact.workflows.answers import print_answer
@@ -52,13 +53,12 @@ def sheet_command(config: SheetConfig) -> None:
 
     Raises:
         DataFormatError: If the folder is in no known format or its lists have faults and no sound picture.
-        OptionError: If a number is out of range, there is no such page, or `--out` is a folder.
+        OptionError: If a number is out of range, there is no such page, or `--out` is no name of an HTML file.
         OutputInUseError: If the file exists and `--overwrite` is off.
     """
     if config.page < 1 or config.page_size < 1:
         raise OptionError(f"--page is {config.page}, --page-size {config.page_size}; expected 1 or more.")
-    if config.out.is_dir():
-        raise OptionError(f"Output is a folder: {config.out}. Expected a file name, as {config.out / 'sheet.html'}.")
+    check_html_name(config.out)
     refuse_used(config.out, overwrite=config.overwrite)
     content = read_content(config.data, images=config.images)
     entries = [

@@ -95,6 +95,7 @@ def _print_metrics(content: Mapping[str, Any], config: EvaluateConfig, *, note: 
     print_answer(
         [
             *([note] if note else []),
+            f"pictures: {content['n']}",
             *(f"{name}: {value:.4f}" for name, value in content["metrics"].items()),
             *(f"{name}: left out, {reason}" for name, reason in content.get("left_out", {}).items()),
             f"predictions: {config.out / PREDICTIONS_FILE}",

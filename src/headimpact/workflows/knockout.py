@@ -59,6 +59,7 @@ def knockout_command(config: KnockoutConfig) -> None:
         _print_plan(work, notes, split=split)
         return
     loaded = open_model(config, adapter=adapter)
+    _check_same_model(loaded, scores)
     if not config.json:
         print_answer([f"pictures: {len(dataset)} of split {split!r}", describe_cost(work)], {}, as_json=False)
     with started_run(config, work=WORK):
@@ -72,7 +73,7 @@ def knock_out_folder(
     """Measure knockouts of a loaded model into a run's folder; shards that are there already are not made again.
 
     Args:
-        loaded: The model.
+        loaded: The model that was scored, by its sizes.
         work: What is to be measured.
         scores: The scores that chose.
         notes: What a reader must know beforehand.
@@ -82,9 +83,8 @@ def knock_out_folder(
         The table; it is in the folder too.
 
     Raises:
-        HeadImpactError: If the model is not the one that was scored, or cannot run under knockouts.
+        HeadImpactError: If the model cannot run under knockouts.
     """
-    _check_same_model(loaded, scores)
     config = work.config
     samples = fill_knockout_shards(loaded, work)
     options = {

@@ -22,9 +22,11 @@ def list_command(config: ListConfig) -> None:
     if config.markdown:
         print_answer(markdown_tables(rows), {}, as_json=False)
         return
-    width = max(len(row["name"]) for row in rows)
-    lines = [f"{row['name']:<{width}}  {'  '.join(_short(row))}".rstrip() for row in rows]
-    print_answer(lines, {config.kind: [_for_json(row, config.kind) for row in rows]}, as_json=config.json)
+    print_answer(
+        _aligned([[row["name"], *_short(row)] for row in rows]),
+        {config.kind: [_for_json(row, config.kind) for row in rows]},
+        as_json=config.json,
+    )
 
 
 def markdown_tables(rows: Rows) -> list[str]:
@@ -47,6 +49,13 @@ def _markdown_table(rows: Rows) -> list[str]:
     lines = [fields, *([str(row[field]).replace("|", "\\|") for field in fields] for row in rows)]
     written = [f"| {' | '.join(line)} |" for line in lines]
     return [written[0], f"|{'---|' * len(fields)}", *written[1:]]
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    """Write cells in columns; the last cell of a line may be of any width."""
+    columns = max(len(line) for line in lines)
+    widths = [max((len(line[place]) for line in lines if place < len(line) - 1), default=0) for place in range(columns)]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=False)).rstrip() for line in lines]
 
 
 def _short(row: dict[str, str]) -> list[str]:

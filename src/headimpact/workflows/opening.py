@@ -53,7 +53,7 @@ def check_model(config: ModelOptions) -> None:
     Placement.resolve(
         device=config.device, dtype=config.dtype, device_map=config.device_map, quantization=config.quantization
     )
-    check_checkpoint(config.model, attn_implementation=config.attn_implementation)
+    check_checkpoint(config.model, revision=config.revision, attn_implementation=config.attn_implementation)
 
 
 def read_architecture(config: ModelOptions) -> ArchitectureSummary:

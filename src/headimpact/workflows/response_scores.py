@@ -47,13 +47,14 @@ def score_response(
         chance level it compares heads, it proves nothing.
 
     Raises:
-        OptionError: If there is no such picture, or not one mask per picture.
+        OptionError: If a picture is not one of PIL's in RGB, there is no such picture, or not one mask per picture.
         DataFormatError: If a mask has another size than its picture, or the masks say nothing: empty, cropped away, or
             nearly everywhere; or as `encode`.
         UnsupportedModelError: As `encode`.
 
     Source: Sergeev & Kotelnikov, arXiv 2511.23375; binarisation and weights are this project's (docs/method.md).
     """
+    _check_pictures(images)
     if len(masks) != len(images) or (image_index is not None and not 0 <= image_index < len(images)):
         raise OptionError(
             f"Got {len(images)} pictures, {len(masks)} masks and image_index={image_index}; expected one mask per "
@@ -71,7 +72,9 @@ def score_response(
         encoded = dataclasses.replace(encoded, layouts=tuple(row.of_image(image_index) for row in encoded.layouts))
     captured = run_capture(loaded, encoded, chosen)[0]
     coverage, tokens = torch.from_numpy(row_coverage(masks, captured.layout)[None]), TokenPlaces.of(captured.layout)
-    reason = skip_reasons(coverage, tokens.areas, views=tokens.views)[0]
+    scored = masks if image_index is None else [masks[image_index]]
+    is_empty = not any(mask.any() for mask in scored)
+    reason = "empty_mask" if is_empty else skip_reasons(coverage, tokens.areas, views=tokens.views)[0]
     if reason is not None:
         raise DataFormatError(f"The masks say nothing: {reason}. Expected a key object that some image tokens see.")
     scores = head_impact(
@@ -85,3 +88,18 @@ def score_response(
     )
     values = np.where(captured.sees_image.cpu().numpy(), scores[0].cpu().numpy(), np.float32(np.nan))
     return captured.on_all_layers(values, axis=0, fill=np.nan)
+
+
+def _check_pictures(images: Sequence[Image]) -> None:
+    """Refuse what a processor would misread or fail on.
+
+    Raises:
+        OptionError: If a picture is not one of PIL's in RGB.
+    """
+    for index, image in enumerate([images] if isinstance(images, Image) else images):
+        found = f"of mode {image.mode}" if isinstance(image, Image) else f"a {type(image).__name__}"
+        if isinstance(images, Image) or found != "of mode RGB":
+            raise OptionError(
+                f"Picture {index} is {found}; expected a list of PIL's pictures in RGB. Open it with "
+                "PIL.ImageOps.exif_transpose(PIL.Image.open(path)).convert('RGB'), and put it into a list."
+            )

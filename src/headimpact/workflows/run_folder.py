@@ -44,12 +44,14 @@ def find_run(config: Any, *, done_file: str) -> bool:
     Raises:
         OutputInUseError: If the folder is in use and neither `overwrite` nor `resume` is on, or if it
             belongs to something else.
-        OptionError: If a run was started with other options; the message names them.
+        OptionError: If a run was started with other options, or `overwrite` would delete an input; the message names
+            them.
         DataFormatError: If its `config.yaml` is broken.
     """
     out = Path(config.out)
     if config.overwrite:
         refuse_foreign(out)
+        refuse_inputs_inside(config)
     elif not getattr(config, "resume", False) or out.is_file():
         if hasattr(config, "resume") and (out / "config.yaml").is_file() and not (out / done_file).is_file():
             raise OutputInUseError(
@@ -171,21 +173,51 @@ def check_same_options(config: Any, out: Path) -> None:
         now, then = _plain(value), known.get(name)
         if name not in IN_PASSING and now != then:
             raise OptionError(
-                f"Cannot resume {out}: --{name.replace('_', '-')} is {now!r} now and was {then!r} when the run "
-                "began. Give the same options, or another --out."
+                f"Cannot resume {out}: --{name.replace('_', '-')} is {_said(now)} now and was {_said(then)} when the "
+                "run began. Give the same options, or another --out."
             )
 
 
 def refuse_foreign(out: Path) -> None:
-    """Refuse to overwrite a folder that no run of this tool made.
+    """Refuse to overwrite what is not the folder of a run of this tool.
+
+    Many tools have a `config.yaml`, and ours may lie beside other work; so it must name this folder as its `out`.
 
     Raises:
-        OutputInUseError: If the folder holds something, but no `config.yaml`.
+        OutputInUseError: If `out` is a file, or a folder that holds something but not the `config.yaml` of its run.
     """
-    if out.is_file() or (holds_something(out) and not (out / "config.yaml").is_file()):
+    if out.is_file() or (holds_something(out) and not _describes(out / "config.yaml", out)):
         raise OutputInUseError(
-            f"Will not overwrite {out}: it was not written by headimpact (no config.yaml). Choose another --out."
+            f"Will not overwrite {out}: it was not written by headimpact (no config.yaml of a run there). Choose "
+            "another --out."
         )
+
+
+def refuse_inputs_inside(config: Any) -> None:
+    """Refuse to overwrite a folder that holds an input of the very command.
+
+    Raises:
+        OptionError: If one does; the message names it.
+    """
+    out = Path(config.out).resolve()
+    for name, value in _options(config).items():
+        if name in IN_PASSING or name == "selection":  # a selection is read before, and written again
+            continue
+        for path in value if isinstance(value, tuple) else (value,):
+            is_path = isinstance(path, Path) or name == "model"
+            if is_path and Path(path).exists() and Path(path).resolve().is_relative_to(out):
+                raise OptionError(
+                    f"--overwrite would delete --{name.replace('_', '-')} {path}, which is in --out {config.out}. "
+                    "Choose another --out."
+                )
+
+
+def _describes(path: Path, out: Path) -> bool:
+    """Say whether a `config.yaml` is that of a run in a folder of this name; the folders above may have moved."""
+    try:
+        return Path(yaml.safe_load(path.read_text(encoding="utf-8"))["out"]).name == out.resolve().name
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError):
+        return False
 
 
 def holds_something(out: Path) -> bool:
@@ -219,6 +251,11 @@ def remove_run(out: Path) -> None:
 def _options(config: Any) -> Mapping[str, Any]:
     """List a config's options in order."""
     return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+
+
+def _said(value: Any) -> str:
+    """Write an option's value for a message."""
+    return "left out" if value is None else repr(value)
 
 
 def _plain(value: Any) -> Any:

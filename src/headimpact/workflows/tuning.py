@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from headimpact.tuning.training import TuningResult
 
 DONE_FILE = "tuning.json"
+DEFAULT_STEPS = 200
 WORK = ("adapter", f"{PREFIX_FOLDER}/*/*.safetensors")
 """Files of a run that are worth keeping when it fails."""
 
@@ -55,7 +56,7 @@ def tune_command(config: TuneConfig) -> None:
     plan = [
         describe_choice(selection),
         f"trainable: {planned}",
-        f"examples: {len(examples)} from {len(dataset)} pictures, {options.count_steps(len(examples))} steps",
+        f"examples: {len(examples)} from {len(dataset)} pictures, {options.describe_length(len(examples))}",
     ]
     content = {
         "layers": list(selection.layers),
@@ -95,7 +96,8 @@ def tuning_options(config: TuneConfig, selection: Selection) -> TuningOptions:
     """
     check_prefix_options(config)
     return TuningOptions(
-        max_steps=config.max_steps,
+        max_steps=DEFAULT_STEPS if config.max_steps is None and config.epochs is None else config.max_steps,
+        epochs=config.epochs,
         learning_rate=config.learning_rate,
         batch_size=config.batch_size,
         gradient_accumulation_steps=config.gradient_accumulation_steps,

@@ -165,7 +165,7 @@ def test_weights_of_another_shape(kind):
         weights[name] = weights[name][:1].contiguous()
 
     edit_weights(folder, cut)
-    with pytest.raises(DataFormatError, match="Cannot load weights"):
+    with pytest.raises(DataFormatError, match="Weights of another size in"):
         load(folder)
 
 
@@ -191,7 +191,7 @@ def test_a_tokenizer_that_separates_phrases_elsewhere(tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        pytest.param({"device": "cuda:99"}, r"Device 'cuda:99' cannot be used.*Pass auto, cpu or cuda", id="device"),
+        pytest.param({"device": "cuda:99"}, r"Device 'cuda:99' cannot be used.*Pass auto or one of cpu", id="device"),
         pytest.param({"dtype": "float8"}, "Unknown dtype 'float8'. .*Known: auto", id="dtype"),
     ],
 )

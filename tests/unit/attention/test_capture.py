@@ -229,7 +229,12 @@ def test_chosen_layers_alone(loaded):
 def test_the_mask_is_looked_at_once_for_all_layers(loaded, monkeypatch):
     sample, looks = Sample(loaded), []
     look = Visibility.look
-    monkeypatch.setattr(Visibility, "look", lambda self, *places: looks.append(1) or look(self, *places))
+
+    def counted(self, *places):
+        looks.append(places)
+        return look(self, *places)
+
+    monkeypatch.setattr(Visibility, "look", counted)
     sample.maps()
     assert len(sample.modules) > 1
     assert len(looks) == 2, "at all keys, and at the image tokens"

@@ -1,15 +1,21 @@
 import contextlib
 import dataclasses
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from headimpact import __version__
 from headimpact.cli.main import COMMANDS, as_kind, main, parse_config, split_command
+from headimpact.cli.usage import explain_usage
 from headimpact.core.errors import DataFormatError, OptionError
-from headimpact.workflows.configs import CompareConfig, ScoreConfig
+from headimpact.workflows.configs import CompareConfig, ListConfig, ScoreConfig
+
+SCORE = ("score", "--model", "m", "--data", "d", "--out", "o")
 
 
 def test_version(capsys):
@@ -80,9 +86,7 @@ def test_an_option_that_a_command_words_anew_stays_in_its_group(capsys, monkeypa
 def test_a_message_is_the_same_where_the_output_has_no_encoding(capsys):
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(["list", "scores", "--draws", "5"]) == 2
-    assert capsys.readouterr().err.startswith(
-        "headimpact: error: Unrecognized options: --draws, 5. See headimpact list"
-    )
+    assert capsys.readouterr().err == "headimpact: error: Unknown option --draws. See headimpact list --help.\n"
 
 
 @pytest.mark.parametrize(
@@ -90,9 +94,16 @@ def test_a_message_is_the_same_where_the_output_has_no_encoding(capsys):
     [
         pytest.param(["scroe"], "Unknown command 'scroe'. Did you mean 'score'", id="near command"),
         pytest.param(["--frobnicate"], "Unknown command '--frobnicate'", id="option first"),
-        pytest.param(["score", "--data", "d", "--out", "o"], "--model", id="missing"),
-        pytest.param(["score", "--modle", "m"], "--modle", id="unknown option"),
-        pytest.param(["compare", "a", "--out", "o", "--margin", "big"], "--margin", id="wrong kind"),
+        pytest.param(["score", "--data", "d", "--out", "o"], "error: Missing: --model STR. See", id="missing"),
+        pytest.param(["list"], "Missing: KIND (families, scores, strategies, exports", id="missing word"),
+        pytest.param(["score", "--modle", "m"], "Unknown option --modle. Did you mean --model? See", id="near option"),
+        pytest.param([*SCORE, "--frob", "1"], "error: Unknown option --frob. See", id="unknown option with a value"),
+        pytest.param([*SCORE, "--words", "3"], "'3' after --words, which takes no value.", id="value of a switch"),
+        pytest.param([*SCORE, "--seed", "3", "4"], "error: Unexpected '4'. See", id="a word too many"),
+        pytest.param([*SCORE, "--split"], "error: --split has no value; expected one.", id="no value"),
+        pytest.param([*SCORE, "--limit", "1.5"], "error: --limit is '1.5'; expected a whole number.", id="fraction"),
+        pytest.param(["compare", "--out", "o", "--margin", "big"], "--margin is 'big'; expected a number.", id="text"),
+        pytest.param(["experiment", "--out", "o", "--r", "x"], "--r is 'x'; expected whole numbers.", id="one of some"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(capsys, words, message):
@@ -101,6 +112,31 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys, words, message):
     assert message in error
     assert error.count("\n") == 1
     assert error.startswith("headimpact: error: ")
+
+
+def test_libraries_say_nothing_beside_the_answer():
+    quiet = {name: value for name, value in os.environ.items() if not name.endswith("_VERBOSITY")}
+    done = subprocess.run(
+        [sys.executable, "-m", "headimpact", "list", "families"], capture_output=True, text=True, env=quiet, check=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("llava ")
+
+
+def test_a_frame_of_lines_is_read_as_one_of_hyphens():
+    box = (
+        "╭─ Required options ─────────────╮\n"
+        "│ Missing from headimpact list:  │\n"
+        "│     KIND                       │\n"
+        "│         families, scores or    │\n"
+        "│         models. (required)     │\n"
+        "│ ────────────────────────────── │\n"
+        "│ Unrecognized options:          │\n"
+        "│     --markdwn                  │\n"
+        "╰────────────────────────────────╯\n"
+    )
+    said = "Missing: KIND (families, scores or models). Unknown option --markdwn. Did you mean --markdown?"
+    assert explain_usage(box, ["--markdwn"], ListConfig) == said
 
 
 def test_flags_win_over_yaml_over_defaults(tmp_path):

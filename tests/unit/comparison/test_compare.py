@@ -203,6 +203,7 @@ def test_without_top_or_random_there_is_a_table_and_a_note_but_no_verdict():
     table = compare([run(arm("base"), [0, 1]), run(arm("all", layers=range(12)), [1, 1])])
     assert table.verdict is table.shift_verdict is table.depth_matched_verdict is table.exhaustive is None
     assert "No run of top-k or random was given" in table.notes[0]
+    assert table.notes[-1].startswith("Only 2 pictures were tested")
     assert table.rows[1].shifts["exact_match"].value == 0.5
     assert table.rows[1].against_random == {}
 

@@ -163,3 +163,12 @@ def test_a_loss_that_falls_without_random_heads_is_named():
     found = compare_knockouts(samples, sets, scores, margin=0.05, resamples=100, seed=0)
     assert any("surer of other answers than of these references" in note for note in found.notes)
     assert not any("surer" in note for note in table(worth).notes)
+
+
+def test_one_picture_decides_nothing():
+    samples, sets, scores = measured(effects(follow=1.0))
+    first = KnockoutSamples(samples.image_ids[:1], *(part[:1] for part in list(vars(samples).values())[1:]))
+    found = compare_knockouts(first, sets, scores, margin=0.05, resamples=100, seed=0)
+    assert {verdict.answer for verdict in found.verdicts.values()} == {"undecided"}
+    assert any(note.startswith("Only 1 picture was tested") for note in found.notes)
+    assert {verdict.answer for verdict in table(effects(follow=1.0)).verdicts.values()} == {"matter more"}

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from headimpact.comparison.statistics import Estimate, Variances
-from headimpact.comparison.verdict import SHIFT, Evidence, judge
+from headimpact.comparison.verdict import SHIFT, Evidence, describe_pictures, judge
 
 
 def evidence(value=0.1, low=0.05, high=0.15, *, p=0.04, p_below=1.0, draws=24, error=0.02, **changes):
@@ -25,6 +25,8 @@ def evidence(value=0.1, low=0.05, high=0.15, *, p=0.04, p_below=1.0, draws=24, e
 
 
 NOTHING = {"value": 0.01, "low": -0.02, "high": 0.04, "p": 0.4, "p_below": 0.64}
+
+ZERO = dataclasses.replace(evidence(0.0, 0.0, 0.0, p=1.0, error=0.0), value=0.0, random_mean=0.0)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,9 @@ NOTHING = {"value": 0.01, "low": -0.02, "high": 0.04, "p": 0.4, "p_below": 0.64}
         ),
         pytest.param(evidence(**NOTHING), 0.0559, "undecided", "undecided", id="detectable just above margin"),
         pytest.param(evidence(**NOTHING), 0.02, "undecided", "undecided", id="not precise"),
+        pytest.param(evidence(images=1), 0.02, "undecided", "undecided", id="one picture"),
+        pytest.param(evidence(images=1, **NOTHING), 0.9, "undecided", "undecided", id="one picture, nothing"),
+        pytest.param(ZERO, 0.02, "undecided", "undecided", id="0 throughout"),
         pytest.param(evidence(p=0.5, draws=1), 0.9, "undecided", "undecided", id="one draw"),
         pytest.param(
             dataclasses.replace(evidence(**NOTHING), draws=1), 0.9, "undecided", "undecided", id="one draw, nothing"
@@ -65,6 +70,28 @@ def test_the_rule(given, margin, answer, shift_answer):
     assert verdict.sentence.lower().startswith(answer)
     if answer != "undecided":
         assert (verdict.draws_needed, verdict.pictures_needed) == (None, None)
+
+
+def test_one_picture_is_said_to_show_no_spread():
+    verdict = judge(evidence(images=1), margin=0.02)
+    assert verdict.sentence.endswith(
+        "One picture shows no spread, so nothing can be said of others; more pictures are needed."
+    )
+
+
+def test_a_measure_that_is_0_throughout_is_said_to_tell_nothing_apart():
+    verdict = judge(ZERO, margin=0.02)
+    assert verdict.sentence.endswith("so it cannot tell them apart; choose another measure.")
+    assert (verdict.draws_needed, verdict.pictures_needed) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "Only 1 picture was tested"), (7, "Only 7 pictures were tested: intervals are rough"), (8, "")],
+)
+def test_few_pictures_are_warned_of(count, said):
+    assert "".join(describe_pictures(count)).startswith(said)
+    assert bool(describe_pictures(count)) == bool(said)
 
 
 def test_the_sentence_holds_every_figure():

@@ -141,3 +141,12 @@ def test_other_frame_is_refused():
     refuse_other_frame((9, 9), ())
     with pytest.raises(DataFormatError, match=r"9 x 9 \(height x width\), the picture is 3 x 2 or 2 x 3\."):
         refuse_other_frame((9, 9), ((3, 2), (2, 3)))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "JPEG2000"])
+def test_a_mask_in_a_format_that_changes_pixels_is_refused(tmp_path, kind):
+    drawn = np.zeros((40, 60), dtype=np.uint8)
+    drawn[5:30, 7:33] = 255
+    Image.fromarray(drawn).save(tmp_path / "m", format=kind)
+    with pytest.raises(DataFormatError, match=rf"Mask in a lossy format: .* is {kind}, .*expected PNG\. Save the mask"):
+        read_mask_file(tmp_path / "m")

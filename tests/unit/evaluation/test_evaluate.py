@@ -104,3 +104,8 @@ def test_refuses_broken_files(tmp_path, results, references, message):
 def test_names_a_missing_file(tmp_path):
     with pytest.raises(DataFormatError, match=r"File not found: .*nowhere\.json"):
         read_coco_results(tmp_path / "nowhere.json", tmp_path / "nowhere.json")
+
+
+def test_names_a_folder_in_place_of_a_file(tmp_path):
+    with pytest.raises(DataFormatError, match=r"Not a file: .* is a folder\. Expected a COCO JSON file, such as"):
+        read_coco_results(tmp_path, tmp_path)

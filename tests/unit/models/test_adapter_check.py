@@ -31,6 +31,12 @@ def test_every_weight_finds_its_module(tiny_checkpoint, adapter):
     assert list(places.modules) == TARGETS
 
 
+def test_the_name_that_the_base_model_had_in_training_does_not_matter(tiny_checkpoint, adapter):
+    path = adapter / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "base_model_name_or_path": "owner/name"}))
+    check_adapter(tiny_checkpoint("llava-siglip"), adapter)  # a warning would be an error here
+
+
 def other_names(weights):
     return {name.replace("model.language_model.", "language_model.model."): value for name, value in weights.items()}
 

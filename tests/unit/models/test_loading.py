@@ -108,6 +108,23 @@ def test_a_truncated_weights_file(copied):
         load_model(copied)
 
 
+def test_weights_of_another_size_are_named_with_both_sizes(copied):
+    weights = load_file(copied / "model.safetensors")
+    name = next(name for name in weights if name.endswith("layers.1.self_attn.q_proj.weight"))
+    rows, columns = weights[name].shape
+    weights[name] = torch.zeros(rows + 1, columns)
+    save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
+    match = rf"of another size .*: 1, first '.*q_proj\.weight', {rows + 1} x {columns}; expected {rows} x {columns} by"
+    with pytest.raises(DataFormatError, match=match):
+        load_model(copied)
+
+
+def test_a_pointer_of_git_lfs_in_place_of_weights(copied):
+    (copied / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(DataFormatError, match=r"model\.safetensors: it is a pointer of Git LFS\. Run `git lfs pull`"):
+        load_model(copied)
+
+
 def test_no_weights_file(copied):
     (copied / "model.safetensors").unlink()
     with pytest.raises(DataFormatError, match="Cannot load weights"):
@@ -121,19 +138,29 @@ def test_missing_processor_files(copied, gone):
         load_model(copied)
 
 
+def test_no_file_of_the_tokenizer(tiny_checkpoint, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_checkpoint("qwen2_5_vl"), folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    with pytest.raises(DataFormatError, match=r"No tokenizer in .*Copy tokenizer"):
+        load_model(folder)
+
+
 @pytest.mark.parametrize(
     ("option", "match"),
     [
         ({"dtype": "float23"}, "Did you mean 'float32'"),
         ({"device": "cuda:99"}, "Device 'cuda:99' cannot be used"),
-        ({"device": "gpu"}, "Pass auto, cpu or cuda"),
+        ({"device": "gpu"}, r"Device 'gpu' cannot be used: torch \S+ finds cpu.* Pass auto or one of cpu"),
+        ({"revision": "v2"}, r"Revision 'v2' was given for the folder .*; expected a hub id"),
         (
             {"attn_implementation": "sdap"},
             r"'sdap' is not to be had for 'llava'\. Did you mean 'sdpa'\?.*eager or sdpa",
         ),
         ({"attn_implementation": "flash_attention_2"}, "Cannot load with attention 'flash_attention_2'"),
     ],
-    ids=["dtype", "absent device", "device name", "attention", "attention that is not installed"],
+    ids=["dtype", "absent device", "device name", "revision", "attention", "attention that is not installed"],
 )
 def test_options_that_cannot_be_carried_out(copied, option, match):
     with pytest.raises(OptionError, match=match):

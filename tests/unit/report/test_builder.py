@@ -235,6 +235,14 @@ def test_chosen_layers_come_from_the_comparison_where_no_selection_is(tmp_path):
     assert 'class="bar chosen"' in html
 
 
+def test_layers_of_another_model_are_not_set_off(tmp_path):
+    runs = make_runs(tmp_path / "runs", ["comparison"])
+    write_scores(tmp_path / "runs" / "scores", name="another")
+    html = report_of(runs, tmp_path)
+    assert 'class="bar chosen"' not in html
+    assert "model <b>embedded, another</b>" in html
+
+
 def test_two_scoring_runs_are_told_apart(tmp_path):
     for name in ("first", "second"):
         write_scores(tmp_path / "runs" / name)

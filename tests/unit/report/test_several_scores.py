@@ -56,6 +56,12 @@ def test_findings_name_the_nearest_and_the_farthest_score():
     assert "The layer number by itself has" in said
 
 
+def test_a_single_best_layer_is_spoken_of_as_one():
+    found = section.several_scores(several(), dataclasses.replace(agreement(), k=1))
+    assert found is not None
+    assert found.panels[1].title == "The best layer in common"
+
+
 def test_findings_leave_out_what_is_not_known():
     found = agreement()
     unknown = dataclasses.replace(found, correlation=np.full_like(found.correlation, np.nan))

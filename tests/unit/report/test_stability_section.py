@@ -36,6 +36,11 @@ def test_a_run_that_stopped_says_how_many_pictures_it_took():
     assert said.endswith("The run stopped there, of 512 at hand.")
 
 
+def test_a_single_look_is_spoken_of_as_one():
+    (said,) = findings(dataclasses.replace(stability(look(20, 0.3), pictures=20), planned=(20,)))
+    assert "confidence over the one look planned" in said
+
+
 def test_a_run_of_all_pictures_says_from_where_on_the_choice_was_stable():
     (said,) = findings(stability(look(32, 0.3), look(64, 0.01), look(512, 0.0)))
     assert said.endswith("The choice was stable first at 64.")

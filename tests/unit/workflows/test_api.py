@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from headimpact.core.errors import DataFormatError, OptionError
+from headimpact.core.errors import DataFormatError, IncompatibleRunsError, OptionError
 from headimpact.data.dataset import KeyObjectDataset
 from headimpact.evaluation.metrics import METRICS
+from headimpact.evaluation.results import CaptionMetrics
 from headimpact.models.families import FAMILIES
 from headimpact.scoring import SCORES
 from headimpact.workflows import api
@@ -28,6 +29,38 @@ def test_scores_are_the_runs_and_resume_finds_them(tiny_model, dataset, tmp_path
     config = (tmp_path / "out" / "config.yaml").read_text()
     assert "split: train" in config
     assert f"model: {loaded.name}" in config
+
+
+def test_a_finished_run_on_other_pictures_is_not_taken_for_this_one(tiny_model, dataset, tmp_path):
+    loaded = tiny_model("llava-siglip")
+    scoring = {"draws": 50, "bootstrap": 20, "donors": 2, "examples": 0}
+    api.score_heads(loaded, dataset.limit(3), out=tmp_path / "scores", **scoring)
+    with pytest.raises(OptionError, match="it used 3 pictures, 3 of which are among the 4 given now"):
+        api.score_heads(loaded, dataset, out=tmp_path / "scores", resume=True, **scoring)
+    api.evaluate(loaded, dataset.limit(3), out=tmp_path / "eval", max_new_tokens=1, metrics="exact_match")
+    with pytest.raises(OptionError, match="it used 3 pictures, 2 of which are among the 2 given now"):
+        api.evaluate(
+            loaded, dataset.limit(2), out=tmp_path / "eval", max_new_tokens=1, metrics="exact_match", resume=True
+        )
+
+
+def test_one_folder_or_name_does_for_a_list_of_one(tiny_model, dataset, tmp_path):
+    found = api.evaluate(
+        tiny_model("llava-siglip"), dataset, out=tmp_path / "run", max_new_tokens=1, metrics="exact_match"
+    )
+    assert list(found.values) == ["exact_match"]
+    api.build_report(str(tmp_path / "run"), tmp_path / "report.html")
+    with pytest.raises(IncompatibleRunsError, match="got 1 finished run"):
+        api.compare_runs(str(tmp_path / "run"))
+
+
+def test_what_is_printed_fits_a_line(tiny_model, dataset, tmp_path):
+    options = {"draws": 50, "bootstrap": 20, "donors": 2, "examples": 0}
+    scores = api.score_heads(tiny_model("llava-siglip"), dataset, out=tmp_path / "scores", **options)
+    assert repr(scores) == "<HeadScores head_impact: 3 layers of 4 heads, 4 pictures>"
+    assert repr(dataset) == f"<KeyObjectDataset {dataset.root}: 4 pictures (4 train), 0 left out>"
+    measured = CaptionMetrics(values={"bleu_4": 0.25}, parts={}, image_ids=("a", "b"), tokenizer="python")
+    assert repr(measured) == "<CaptionMetrics of 2 pictures: bleu_4 0.2500>"
 
 
 def test_an_evaluation_is_measured_once(tiny_model, dataset, tmp_path):

@@ -17,3 +17,10 @@ def test_families_for_programs(capsys):
 def test_other_lists_keep_their_names(capsys):
     list_command(ListConfig(kind="scores", json=True))
     assert {"name": "head_impact"} in json.loads(capsys.readouterr().out)["scores"]
+
+
+def test_columns_of_the_metrics_stand_below_each_other(capsys):
+    list_command(ListConfig(kind="metrics"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split("  ")[0] == "exact_match"
+    assert len({max(line.rfind("higher"), line.rfind("lower")) for line in lines}) == 1

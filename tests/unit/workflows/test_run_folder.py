@@ -59,7 +59,7 @@ def test_the_config_is_written_without_what_holds_for_one_call(tmp_path):
     [
         pytest.param({"rate": 0.1}, "--rate is 0.1 now and was 1e-05", id="number"),
         pytest.param({"metrics": ("bleu_2",)}, r"--metrics is \['bleu_2'\] now and was \['bleu_1'\]", id="list"),
-        pytest.param({"limit": 3}, "--limit is 3 now and was None", id="none before"),
+        pytest.param({"limit": 3}, "--limit is 3 now and was left out when", id="none before"),
         pytest.param({"data": Path("other")}, "--data is 'other' now", id="path"),
     ],
 )
@@ -116,6 +116,29 @@ def test_where_others_write_only_own_folders_are_tidied(tmp_path):
     start_run(Config(out=out, resume=True), own=(".", "selections"))
     left = [str(path.relative_to(out)) for path in sorted(out.rglob(".*.tmp"))]
     assert left == ["tuned/.file.xyz.tmp", "tuned/one/.file.xyz.tmp"]
+
+
+@pytest.mark.parametrize("recorded", ["out: elsewhere/run", "name: a project of mine", "- 1", "a: ["])
+def test_a_config_of_something_else_does_not_let_its_folder_be_emptied(tmp_path, recorded):
+    (tmp_path / "config.yaml").write_text(recorded)
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(OutputInUseError, match=r"Will not overwrite .*no config\.yaml of a run there"):
+        find_run(Config(out=tmp_path, overwrite=True), done_file="done.json")
+
+
+@pytest.mark.parametrize("inside", [".", "adapter"])
+def test_an_input_is_not_overwritten(tmp_path, inside):
+    config = unfinished(tmp_path / "out", overwrite=True)
+    (config.out / inside).mkdir(exist_ok=True)
+    with pytest.raises(OptionError, match=r"--overwrite would delete --data .*out.*Choose another --out"):
+        find_run(dataclasses.replace(config, data=config.out / inside), done_file="done.json")
+    find_run(dataclasses.replace(config, data=tmp_path), done_file="done.json")
+
+
+def test_a_runs_folder_that_was_moved_along_with_its_parents_may_be_overwritten(tmp_path):
+    unfinished(tmp_path / "a" / "out")
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert find_run(Config(out=tmp_path / "b" / "out", overwrite=True), done_file="done.json") is False
 
 
 def test_what_a_killed_process_left_half_written_is_no_run_and_goes_away(tmp_path):

@@ -7,6 +7,7 @@ from headimpact.report import wording
 from headimpact.report.page import Choice
 from headimpact.report.run_files import RunFiles
 from headimpact.report.sections.comparison import TOP
+from headimpact.scoring.head_scores import HeadScores
 from headimpact.selection.selection import Selection
 
 CHOICES_SHOWN = 4
@@ -25,22 +26,25 @@ def choices(runs: Sequence[RunFiles]) -> tuple[Choice, ...]:
     return tuple(_choice(selection) for selection in shown_selections(runs))
 
 
-def chosen_layers(runs: Sequence[RunFiles], *, num_layers: int) -> tuple[int, ...]:
-    """Give the layers to set off in the figures of a model with so many layers.
+def chosen_layers(runs: Sequence[RunFiles], scores: HeadScores) -> tuple[int, ...]:
+    """Give the layers to set off in the figures of one scoring run.
 
     Args:
         runs: All runs of the report.
-        num_layers: Layers of the scored model; selections and comparisons of other models do not count.
+        scores: The scores shown; selections and comparisons of other models do not count.
 
     Returns:
         The first shown selection's layers, else those of a comparison's top arm, else none.
     """
     for selection in shown_selections(runs):
-        if selection.architecture.num_layers == num_layers:
+        if selection.architecture == scores.architecture:
             return tuple(selection.layers)
-    for run in runs:
-        for row in run.comparison.rows if run.comparison is not None else ():
-            if row.arm == TOP and row.points and max(row.points[0].layers, default=0) < num_layers:
+    tables = [run.comparison for run in runs if run.comparison is not None]
+    for table in tables:
+        if table.options.get("identity", {}).get("model") != scores.provenance.get("model"):
+            continue
+        for row in table.rows:
+            if row.arm == TOP and row.points:
                 return row.points[0].layers
     return ()
 

@@ -88,7 +88,7 @@ def overlap_panel(agreement: ScoreAgreement) -> MatrixPanel:
     return _panel(
         agreement,
         agreement.overlap,
-        title=f"The {wording.plural(agreement.k, 'best layer')} in common",
+        title="The best layer in common" if agreement.k == 1 else f"The {agreement.k} best layers in common",
         note=f"a share; {chance} of unrelated ones",
         ends=(0.0, 1.0),
     )
@@ -144,7 +144,7 @@ def correlation_table(agreement: ScoreAgreement) -> Table:
         for place in range(1, len(agreement.names))
     )
     own = wording.heading(agreement.names[0])
-    shared = f"{wording.plural(agreement.k, 'best layer')} in common"
+    shared = "best layer in common" if agreement.k == 1 else f"{agreement.k} best layers in common"
     return Table(f"How far the others agree with {own}", ("Score", "Rank correlation over heads", shared), rows)
 
 

@@ -44,7 +44,8 @@ def findings(stability: Stability) -> list[str]:
     layers = wording.joined(last.layers)
     name = f"layer {layers} is" if stability.k == 1 else f"layers {layers} are"
     regret = wording.percent(last.regret_bound)
-    sure = f"with {wording.percent(CONFIDENCE)} confidence over all {len(stability.planned)} looks planned"
+    looks = "the one look" if len(stability.planned) == 1 else f"all {len(stability.planned)} looks"
+    sure = f"with {wording.percent(CONFIDENCE)} confidence over {looks} planned"
     if last.is_stable:
         loses = f"{name} at most {regret} below the mean score of the best {best}, {sure}"
         first = stability.stable_at

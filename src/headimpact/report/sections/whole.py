@@ -1,6 +1,7 @@
 """All runs -> the whole page, whichever stages are there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import headimpact
 from headimpact.report import wording
@@ -75,7 +76,7 @@ def build_page(runs: Sequence[RunFiles], *, title: str | None = None) -> Page:
 
 def _score_part(run: RunFiles, scores: HeadScores, runs: Sequence[RunFiles], *, prefix: str, alone: bool) -> ScorePart:
     """Describe one scoring run."""
-    chosen = chosen_layers(runs, num_layers=scores.architecture.num_layers)
+    chosen = chosen_layers(runs, scores)
     said_above = not any(other.comparison is not None for other in runs)
     looking = [] if said_above else [score_section.looking_heads(scores)]
     return ScorePart(
@@ -130,22 +131,28 @@ def _stages(runs: Sequence[RunFiles]) -> list[str]:
 
 def _subject(runs: Sequence[RunFiles]) -> tuple[tuple[str, str], ...]:
     """Say in the head line what the page is about."""
-    found: dict[str, str] = {}
+    found = {"model": ", ".join(_models(runs))}
     for run in runs:
         if run.scores is not None:
-            found.setdefault("model", wording.fact(run.scores.provenance.get("model")))
             found.setdefault("scored", wording.plural(run.scores.counts["used"], "picture"))
         if run.knockout is not None:
-            found.setdefault("model", wording.fact(run.knockout.options.get("model")))
             found.setdefault("silenced on", wording.plural(run.knockout.pictures, "picture"))
         if run.comparison is not None:
             identity = run.comparison.options.get("identity", {})
-            found.setdefault("model", wording.fact(identity.get("model")))
             found.setdefault("task", wording.fact(identity.get("task")))
             found.setdefault("tested", wording.plural(run.comparison.images, "picture"))
-        if run.metrics is not None:
-            found.setdefault("model", wording.fact(run.metrics["identity"].get("model")))
-    return tuple((name, value) for name, value in found.items() if value != wording.MISSING)
+    return tuple((name, value) for name, value in found.items() if value not in {"", wording.MISSING})
+
+
+def _models(runs: Sequence[RunFiles]) -> tuple[str, ...]:
+    """Name every model that the page is about, in the order of the runs."""
+    sources: list[Mapping[str, Any]] = []
+    for run in runs:
+        sources += [run.scores.provenance] if run.scores is not None else []
+        sources += [run.knockout.options] if run.knockout is not None else []
+        sources += [run.comparison.options.get("identity", {})] if run.comparison is not None else []
+        sources += [run.metrics["identity"]] if run.metrics is not None else []
+    return tuple(dict.fromkeys(wording.fact(source["model"]) for source in sources if source.get("model")))
 
 
 def _facts(runs: Sequence[RunFiles]) -> tuple[FactTable, ...]:
