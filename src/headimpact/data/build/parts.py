@@ -172,7 +172,7 @@ def _build_one(source: SourcePicture, settings: PartSettings, faults: list[Fault
         return _left_out(source.annotated.image_id, faults)
     if settings.folder is not None:
         for name, mask in masks.items():
-            write_mask_file(mask.decode(), settings.folder / name)
+            write_mask_file(mask, settings.folder / name)
         place_picture(source.path, settings.folder / picture_name(source), images_as=settings.images_as)
     return built
 
