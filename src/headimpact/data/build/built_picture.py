@@ -74,7 +74,6 @@ class PictureLines:
     questions: tuple[str, ...]
 
 
-_LINE = json.JSONEncoder(ensure_ascii=False)
 _LINES = msgspec.json.Decoder(PictureLines)
 
 
@@ -107,7 +106,7 @@ def with_split(line: str, split: str) -> str:
 
 def _line(record: Record) -> str:
     """Write a record as a line of JSON."""
-    return _LINE.encode(dict(record))
+    return msgspec.json.format(msgspec.json.encode(record), indent=0).decode("utf-8")
 
 
 def _row(source: Record) -> str:
