@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -52,11 +53,9 @@ class RleMask:
     @staticmethod
     def union(masks: Sequence["RleMask"]) -> "RleMask":
         """Give the pixels that belong to any of the masks: at least one, all of one size."""
-        if len(masks) == 1:
-            return masks[0]
-        return RleMask(masks[0].size_hw, bytes(coco_mask.merge([mask._encoded() for mask in masks])["counts"]))
+        return masks[0] if len(masks) == 1 else _merge(tuple(masks))
 
-    @property
+    @cached_property
     def area(self) -> int:
         """Number of pixels of the object."""
         return int(coco_mask.area(self._encoded()))
@@ -108,6 +107,12 @@ class RleMask:
     def _encoded(self) -> dict[str, Any]:
         """Give the form that pycocotools reads."""
         return {"size": list(self.size_hw), "counts": self.counts}
+
+
+@lru_cache(maxsize=64)  # the rule, the questions and the mask files of a picture ask for the same ones
+def _merge(masks: tuple[RleMask, ...]) -> RleMask:
+    """Unite masks of one size."""
+    return RleMask(masks[0].size_hw, bytes(coco_mask.merge([mask._encoded() for mask in masks])["counts"]))
 
 
 @dataclass(frozen=True)
