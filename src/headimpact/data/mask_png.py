@@ -35,9 +35,8 @@ def encode_mask(mask: ObjectMask | RleMask, *, orientation: int = 1) -> bytes:
     Source: W3C, "Portable Network Graphics (PNG) Specification", sections 4.1 (header), 6 (filter type 0) and, in its
     third edition, 11.3.3.6 (`eXIf`).
     """
-    (height, width), packed = (
-        (mask.size_hw, mask.pack()) if isinstance(mask, RleMask) else (mask.shape, np.packbits(mask, axis=1))
-    )
+    height, width = mask.size_hw if isinstance(mask, RleMask) else mask.shape
+    packed = mask.pack() if isinstance(mask, RleMask) else np.packbits(mask, axis=1)
     rows = np.zeros((height, 1 + packed.shape[1]), dtype=np.uint8)  # every row begins with its filter type
     rows[:, 1:] = packed
     packer = zlib.compressobj(level=1, strategy=zlib.Z_RLE)

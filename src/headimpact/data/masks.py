@@ -61,20 +61,14 @@ class RleMask:
         return int(coco_mask.area(self._encoded()))
 
     def decode(self) -> ObjectMask:
-        """Give the bool mask `[height, width]`.
-
-        Not by pycocotools' own `decode`, which warns with every call under numpy 2.
-        """
+        """Give the bool mask `[height, width]`; pycocotools' own `decode` warns with every call under numpy 2."""
         mask = np.zeros(self.size_hw, dtype=np.bool_)
         first, columns = self._lay_out(1)
         mask[:, first : first + len(columns)] = columns[:, 0].view(np.bool_).T
         return mask
 
     def pack(self) -> np.ndarray:
-        """Give the mask in bits, as `numpy.packbits` along the rows: `[height, ceil(width / 8)]`, leftmost pixel highest.
-
-        Straight from the run lengths, which is quicker than to decode and to pack.
-        """
+        """Give what `numpy.packbits` makes of the rows, straight from the run lengths: it takes half the time."""
         height, width = self.size_hw
         packed = np.zeros((height, -(-width // 8)), dtype=np.uint8)
         first, columns = self._lay_out(8)
@@ -86,9 +80,9 @@ class RleMask:
         return packed
 
     def _lay_out(self, size: int) -> tuple[int, np.ndarray]:
-        """Give the columns from the first to the last pixel, 0 and 1 in `[groups, size, height]`, and the first group.
+        """Give the columns between the first and the last pixel, 0 and 1, as `[groups, size, height]`.
 
-        Groups are counted from the left of the picture; the last may reach beyond it, where there is nothing.
+        Groups are counted from the left; the first one's number comes first, the last may reach beyond the picture.
         """
         pixels = size * self.size_hw[0]
         runs = _expand(self.counts)

@@ -29,9 +29,7 @@ _DASH = re.compile(r"(?<!\w)-+|-+(?!\w)")
 _HAVING = frozenset({"have", "has", "had", "contain", "show", "include"})
 _NO = lists.NEGATORS - {"without"}
 _ENDERS = lists.BEING | lists.LINKS | lists.PAST_VERBS
-_MAY_END = (
-    _ENDERS | lists.PREPOSITIONS | lists.BASE_VERBS | lists.THIRD_PERSON_VERBS | lists.PARTICIPLES | {"of", "'s"}
-)
+_MAY_END = _ENDERS | lists.PREPOSITIONS | lists.BASE_VERBS | lists.THIRD_PERSON_VERBS | lists.PARTICIPLES | {"of", "'s"}
 """Words that can end a noun phrase, beside those in -ing and -ed."""
 _ONLY_OPENERS = frozenset(word for word in lists.OPENERS - _MAY_END if not word.endswith(("ing", "ed")))
 """Words that can begin a subject and can end none."""

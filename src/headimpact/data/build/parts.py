@@ -199,8 +199,8 @@ def write_part(folder: Path, result: PartResult) -> None:
         temporary.write_text("\n".join((head, *result.lines)) + "\n", encoding="utf-8")
 
 
-def read_part(folder: Path, index: int) -> tuple[list[PictureLines], list[Fault]]:
-    """Read what `write_part` wrote.
+def read_part(folder: Path, index: int) -> tuple[Iterator[PictureLines], list[Fault]]:
+    """Read what `write_part` wrote; a picture's lines are unpacked when it is their turn.
 
     Raises:
         DataFormatError: If the file is missing or something else.
@@ -212,7 +212,7 @@ def read_part(folder: Path, index: int) -> tuple[list[PictureLines], list[Fault]
         raise DataFormatError(
             f"Cannot read part {index} of {folder}: {error}. Build again with --overwrite."
         ) from error
-    return [unpack_lines(line) for line in lines], faults
+    return map(unpack_lines, lines), faults
 
 
 def part_path(folder: Path, index: int) -> Path:

@@ -4,7 +4,7 @@ import pytest
 
 from headimpact.data.build.mentions import build_mention_finder
 from headimpact.data.synonyms import FALSE_FRIENDS, SYNONYMS, category_names, is_named
-from tests.unit.data.build.makers import FINDER
+from tests.unit.data.build.makers import FINDER, random_captions
 
 
 def told(caption, finder=FINDER):
@@ -167,3 +167,16 @@ def test_the_subject_outweighs_a_passing_mention():
 
 def test_a_mention_says_its_words():
     assert [one.words for one in FINDER.find("Two Hot-Dogs")] == ["hot dogs"]
+
+
+def test_what_a_caption_says_is_what_its_mentions_say():
+    for caption in random_captions(2000):
+        mentions = FINDER.find(caption)
+        said = FINDER.read(caption)
+        assert list(said) == list(dict.fromkeys(mention.category for mention in mentions)), caption
+        for category, found in said.items():
+            own = [mention for mention in mentions if mention.category == category]
+            assert found.role == ("subject" if any(one.role == "subject" for one in own) else "passing"), caption
+            assert found.is_one == (len(own) == 1 and own[0].is_one), caption
+        assert FINDER.roles(caption) == {category: found.role for category, found in said.items()}
+        assert FINDER.read(caption) == said, "asked for again"
