@@ -19,7 +19,7 @@ another language they mean little, and names are found in the written form and w
 """
 
 import itertools
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -39,8 +39,8 @@ from headimpact.data.build.grammar import (
 from headimpact.data.synonyms import FALSE_FRIENDS, SYNONYMS, plural
 
 Role = Literal["subject", "passing"]
-_REMEMBERED = 64
-"""Captions whose roles are kept, so that those of one picture are read once."""
+REMEMBERED = 4096
+"""Captions of which is kept what they say, the last ones: those of a picture are asked for again and again."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,9 @@ class MentionFinder:
     categories: tuple[str, ...]
     unknown: tuple[str, ...]
     phrases: Mapping[str, tuple[_Phrase, ...]]
-    _known: dict[str, dict[str, "Said"]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: OrderedDict[str, dict[str, "Said"]] = field(
+        default_factory=OrderedDict, init=False, repr=False, compare=False
+    )
 
     def find(self, caption: str) -> tuple[Mention, ...]:
         """Find the mentions of a caption, in order.
@@ -139,9 +141,9 @@ class MentionFinder:
             >>> build_mention_finder(["person", "dog"]).read("A man and a woman with a dog.")["person"]
             Said(role='subject', is_one=False)
         """
-        if caption not in self._known:  # decisions, descriptions and questions all ask for the captions of a picture
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
+        if caption not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.popitem(last=False)
             found: dict[str, Said] = {}
             for category, _, said in self._hear(caption):
                 before = found.get(category)

@@ -31,7 +31,7 @@ from headimpact.data.masks import RleMask, SizeHW, format_size
 from headimpact.data.pictures import read_picture_facts, read_picture_header
 
 PART_SIZE = 256
-"""Pictures of a part."""
+"""Pictures of a part; few enough that what their captions say is remembered."""
 
 PARTS_FOLDER = "parts"
 CHECKS = ("whole", "header", "no")
@@ -155,6 +155,9 @@ def build_part(task: PartTask, settings: PartSettings) -> PartResult:
         read_coco_picture(record, objects, captions, stem=stem, source=settings.source)
         for record, objects, captions, stem in zip(task.records, task.objects, task.captions, task.stems, strict=True)
     ]
+    for source, _ in read:
+        for caption in source.annotated.captions if source else ():
+            settings.finder.read(caption)  # it remembers what the building of the picture asks for
     made = [build_picture(source, settings.finder, rule=settings.rule) if source else None for source, _ in read]
     built: list[BuiltPicture] = []
     faults: list[Fault] = []
