@@ -18,18 +18,21 @@ from tests.integration.makers import written_scores
 SINGLY = ("--shard-size", 1, "--batch-size", 1, "--seed", 1)
 SCORE = ("--draws", 200, "--bootstrap", 50, "--donors", 3, *SINGLY)
 STAGES = {
+    "advise": ("--split", "all", "--limit", 8, "--examples", 1, "--k", 1, *SCORE),
     "score": ("--split", "all", "--limit", 8, "--baseline", "untrained", "--examples", 1, *SCORE),
     "evaluate": ("--split", "all", "--limit", 8, "--max-new-tokens", 4, "--batch-size", 1),
     "knockout": ("--split", "all", "--limit", 5, "--k", 1, "--draws", 1, "--bootstrap", 100, *SINGLY),
     "sensitivity": ("--split", "all", "--limit", 8, "--k", 1, "--max-new-tokens", 4, *SINGLY),
 }
 WORK = {
+    "advise": "scores/samples/shard_*.safetensors",
     "score": "*samples/shard_*.safetensors",
     "evaluate": "predictions/part-*.jsonl",
     "knockout": "samples/shard_*.safetensors",
     "sensitivity": "samples/shard_*.safetensors",
 }
 RESULTS = {
+    "advise": ("scores/head_scores.json", "selection.json", "adapter_config.json", "advice.json"),
     "score": ("head_scores.safetensors", "head_scores.json"),
     "evaluate": ("predictions.jsonl", "metrics.json", "metric_parts.safetensors"),
     "knockout": ("knockout.safetensors", "knockout.json"),
@@ -102,7 +105,8 @@ def kill_and_compare(stage: str, words, whole, out: Path, *, moments: list[tuple
         assert {path: path.stat().st_mtime_ns for path in kept} == kept, "work that was done was done again"
     same_bytes(stage, out, whole(stage))
     assert not list(out.rglob(".*.tmp"))
-    assert json.loads((out / "split.json").read_text())["split"] == "all"
+    (split_file,) = out.rglob("split.json")
+    assert json.loads(split_file.read_text())["split"] == "all"
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -20,6 +20,7 @@ from headimpact.cli.usage import explain_usage
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError
 from headimpact.core.registry import unknown_name_message
 from headimpact.workflows import (
+    advice_configs,
     configs,
     dataset_configs,
     experiment_configs,
@@ -49,6 +50,7 @@ COMMANDS: dict[tuple[str, ...], tuple[type, str]] = {
     ("dataset", "stats"): (dataset_configs.StatsConfig, "headimpact.workflows.dataset_care:stats_command"),
     ("dataset", "sheet"): (dataset_configs.SheetConfig, "headimpact.workflows.dataset_care:sheet_command"),
     ("dataset", "drop"): (dataset_configs.DropConfig, "headimpact.workflows.dataset_care:drop_command"),
+    ("advise",): (advice_configs.AdviseConfig, "headimpact.workflows.advice:advise_command"),
     ("score",): (configs.ScoreConfig, "headimpact.workflows.scoring:score_command"),
     ("knockout",): (knockout_configs.KnockoutConfig, "headimpact.workflows.knockout:knockout_command"),
     ("sensitivity",): (sensitivity_configs.SensitivityConfig, "headimpact.workflows.sensitivity:sensitivity_command"),

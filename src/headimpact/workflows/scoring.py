@@ -38,30 +38,60 @@ def score_command(config: ScoreConfig) -> None:
     Raises:
         HeadImpactError: If an input is wrong; nothing is written then.
     """
-    check_options(config)
     processes = Processes(cpu=config.device == "cpu")
+    if config.dry_run:
+        plan_scoring(config, processes)
+        return
+    is_finished = run_scoring(config, processes)
+    if processes.is_main:
+        _print_scores(config, note=f"finished already: {config.out}" if is_finished else None)
+
+
+def plan_scoring(config: ScoreConfig, processes: Processes) -> None:
+    """Check every input and say what would be scored.
+
+    Raises:
+        HeadImpactError: If an input is wrong.
+    """
+    check_options(config)
+    if config.adapter is not None:
+        find_adapter(config.adapter)
+    if processes.is_main:
+        find_run(config, done_file=JSON_FILE)
+        dataset = read_split(config, split=config.split, seed=config.seed)
+        check_model(config)
+        _print_plan(dataset, config, prompt=prompt_for(config, dataset))
+
+
+def run_scoring(config: ScoreConfig, processes: Processes) -> bool:
+    """Score into the run's folder, unless that is finished.
+
+    Args:
+        config: Options.
+        processes: Those that share the work.
+
+    Returns:
+        Whether the folder held a finished run.
+
+    Raises:
+        HeadImpactError: If an input is wrong; nothing is written then.
+    """
+    check_options(config)
     adapter = None if config.adapter is None else find_adapter(config.adapter)
     is_finished = processes.is_main and find_run(config, done_file=JSON_FILE)
-    if processes.hear(is_finished) and not config.dry_run:
-        if processes.is_main:
-            _print_scores(config, note=f"finished already: {config.out}")
-        return
+    if processes.hear(is_finished):
+        return True
     dataset = read_split(config, split=config.split, seed=config.seed)
     prompt = prompt_for(config, dataset)
-    if config.dry_run:
-        if processes.is_main:
-            check_model(config)
-            _print_plan(dataset, config, prompt=prompt)
-        return
     loaded = open_model(config, adapter=adapter)
     if not processes.is_main:
         processes.wait()  # until the main process has made the folder
         fill_all_shards(loaded, dataset, config=config, prompt=prompt, processes=processes)
-        return
+        return False
     with started_run(config, work=WORK):
         processes.wait()
         score_folder(loaded, dataset, config=config, prompt=prompt, processes=processes)
-    _print_scores(config)
+    return False
 
 
 def _print_plan(dataset: KeyObjectDataset, config: ScoreConfig, *, prompt: str) -> None:

@@ -19,6 +19,21 @@ EXPORTS = Registry(
 )
 """Trainer to the function that writes its config; a trainer is one file and one line here."""
 
+_NO_YAML = {"peft": "adapter_config.json", "unsloth": "unsloth.py"}
+
+
+def file_name(to: str) -> str:
+    """Name the file that a trainer's config goes by.
+
+    Args:
+        to: One of `EXPORTS`.
+
+    Example:
+        >>> file_name("trl"), file_name("peft")
+        ('trl.yaml', 'adapter_config.json')
+    """
+    return _NO_YAML.get(to, f"{to}.yaml")
+
 
 def export_selection(selection: Selection, *, to: str, lora_alpha: int = 16, lora_dropout: float = 0.0) -> str:
     """Write the config, or the snippet of one, with which another trainer tunes exactly the chosen modules.
