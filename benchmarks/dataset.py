@@ -11,7 +11,8 @@ in a process of its own, `--pairs` times:
 
 Prints time (`seconds` beside `annToRLE`, `all_pixels_seconds` beside `annToMask` of all), by the clock and, of all
 processors together, `cpu_...`, peak memory (resident sizes of all processes of a run added up, ten times a second) and
-their ratios, and writes JSON. Pairs that the file holds already are kept with `--append`.
+their ratios, and writes JSON. Pairs that the file holds already are kept with `--append`. What is built is removed at
+the end: ext4 is slow to make files for some minutes after as many were deleted.
 """
 
 import argparse
@@ -20,7 +21,6 @@ import itertools
 import json
 import os
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -44,28 +44,28 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--append", action="store_true", help="keep the pairs that the file holds")
-    parser.add_argument("--baseline", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--baseline", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.baseline:
-        print(json.dumps(load_and_decode(args.work)))
+        print(json.dumps(load_and_decode(args.work, args.baseline)))
         return
     instances, captions = args.work / "instances.json", args.work / "captions.json"
     if not captions.is_file():
         write_coco_like(args.work, share=args.share)
         write_pictures(args.work / "images", instances)
     rows = json.loads(args.out.read_text(encoding="utf-8"))["rows"] if args.append else []
-    for number in range(args.pairs):
-        rows.append({"build": build(args), "pycocotools": baseline(args)})
-        print(number, json.dumps(rows[-1]), flush=True)
+    with tempfile.TemporaryDirectory(dir=args.work, prefix="built-") as built:
+        for number in range(args.pairs):
+            out = Path(built) / str(number)
+            rows.append({"build": build(args, out), "pycocotools": baseline(args, out)})
+            print(number, json.dumps(rows[-1]), flush=True)
     content = summarise(rows, args, [instances, captions])
     print(json.dumps({name: content[name] for name in ("median", "ratio")}, indent=1))
     args.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def build(args: argparse.Namespace) -> dict[str, Any]:
-    """Build once; the folder of the time before is gone first."""
-    out = args.work / "built"
-    shutil.rmtree(out, ignore_errors=True)
+def build(args: argparse.Namespace, out: Path) -> dict[str, Any]:
+    """Build once."""
     command = [
         sys.executable, "-m", "headimpact", "dataset", "build", "coco",
         "--instances", str(args.work / "instances.json"),
@@ -78,19 +78,19 @@ def build(args: argparse.Namespace) -> dict[str, Any]:
     return {**taken, **answer}
 
 
-def baseline(args: argparse.Namespace) -> dict[str, Any]:
+def baseline(args: argparse.Namespace, built: Path) -> dict[str, Any]:
     """Load and decode once."""
-    found = measure([sys.executable, __file__, "--baseline", "--work", str(args.work)])
+    found = measure([sys.executable, __file__, "--baseline", str(built), "--work", str(args.work)])
     return {**found["answer"], "peak_bytes": found["peak_bytes"]}
 
 
-def load_and_decode(work: Path) -> dict[str, Any]:
+def load_and_decode(work: Path, built: Path) -> dict[str, Any]:
     """Do with pycocotools what the build did with the same lists and masks."""
     from pycocotools.coco import COCO  # noqa: PLC0415 - the builds measured from here must not pay for it
 
     keys = {
         int(one)
-        for line in (work / "built" / "decisions.jsonl").open(encoding="utf-8")
+        for line in (built / "decisions.jsonl").open(encoding="utf-8")
         for candidate in json.loads(line)["candidates"]
         if candidate["is_key"]
         for one in candidate["instance_ids"]

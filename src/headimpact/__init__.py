@@ -43,5 +43,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted({*globals(), *_HOMES})
+    """List the public names, without what this file itself imports."""
+    return sorted({*_HOMES, *(name for name in globals() if name.startswith("__"))})

@@ -92,7 +92,7 @@ def test_public_names_are_few_documented_and_there():
         assert re.search(rf"\b{name}\b", text), name
     stub = (ROOT / "src" / "headimpact" / "__init__.pyi").read_text(encoding="utf-8")
     assert set(re.findall(r" as (\w+)", stub)) == set(headimpact.__all__)
-    assert set(headimpact.__all__) <= set(dir(headimpact))
+    assert {name for name in dir(headimpact) if not name.startswith("__")} == set(headimpact.__all__)
 
 
 def test_an_unknown_public_name_is_refused_with_the_known_ones():
@@ -269,8 +269,9 @@ def test_what_the_page_of_data_sets_says_of_the_speed_is_what_the_benchmark_meas
     for words, name in (("of every object", "all_pixels_"), ("of the key ones alone", "")):
         times = " | ".join(f"{ratio[f'{name}{kind}']:.2f} x" for kind in ("seconds", "cpu_seconds"))
         assert f"{words} | {times} | {memory} |" in page
-    assert round(ratio["all_pixels_seconds"], 1) == 0.5, "about half"
-    assert ratio["seconds"] > 1.5, "the page says so"
+    assert round(ratio["all_pixels_seconds"], 2) == 0.33, "about a third of the time"
+    assert f"it takes {ratio['seconds']:.1f} times as long" in page
+    assert all(row["build"]["seconds"] <= 1.5 * row["pycocotools"]["seconds"] for row in content["rows"])
     assert (content["workers"], f"pairs of runs: {len(content['rows'])})" in page) == (2, True)
     assert f"{sum(content['file_bytes'].values()) / 1e6:.0f} MB" in page
     row = content["rows"][0]["pycocotools"]

@@ -3,8 +3,7 @@
 In: pictures, each with a caption. Out: for each picture its `MadeMask`s and what was left out and why.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -159,11 +158,6 @@ def make_masks_by_text(
             collected.add(each.phrase_index, each.box, each.confidence, None, each.mask)
         results.append(collected.result())
     return results
-
-
-def count_reasons(results: Iterable[PictureMasks]) -> dict[str, int]:
-    """Count what was left out by reason, in the order of the alphabet."""
-    return dict(sorted(Counter(left.reason for result in results for left in result.left_out).items()))
 
 
 class _Collected:

@@ -7,18 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from headimpact.core.shapes import ObjectMask
+from headimpact.data.masks import RleMask
 from headimpact.data.pictures import EXIF_ORIENTATION
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _DEFLATE, _ADAPTIVE, _PLAIN = 0, 0, 0, 0
 
 
-def write_mask_file(mask: ObjectMask, path: Path) -> None:
+def write_mask_file(mask: ObjectMask | RleMask, path: Path) -> None:
     """Write a mask; `headimpact.data.masks.read_mask_file` reads it."""
     path.write_bytes(encode_mask(mask))
 
 
-def encode_mask(mask: ObjectMask, *, orientation: int = 1) -> bytes:
+def encode_mask(mask: ObjectMask | RleMask, *, orientation: int = 1) -> bytes:
     """Encode a mask as a PNG file, the same bytes for the same mask and zlib.
 
     One bit a pixel, since there is nothing more to say: with eight, zlib has eight times as much to read, and the file
@@ -34,9 +35,10 @@ def encode_mask(mask: ObjectMask, *, orientation: int = 1) -> bytes:
     Source: W3C, "Portable Network Graphics (PNG) Specification", sections 4.1 (header), 6 (filter type 0) and, in its
     third edition, 11.3.3.6 (`eXIf`).
     """
-    height, width = mask.shape
-    rows = np.zeros((height, 1 + -(-width // 8)), dtype=np.uint8)  # every row begins with its filter type
-    rows[:, 1:] = np.packbits(mask, axis=1)
+    height, width = mask.size_hw if isinstance(mask, RleMask) else mask.shape
+    packed = mask.pack() if isinstance(mask, RleMask) else np.packbits(mask, axis=1)
+    rows = np.zeros((height, 1 + packed.shape[1]), dtype=np.uint8)  # every row begins with its filter type
+    rows[:, 1:] = packed
     packer = zlib.compressobj(level=1, strategy=zlib.Z_RLE)
     header = struct.pack(">IIBBBBB", width, height, 1, _GREY, _DEFLATE, _ADAPTIVE, _PLAIN)
     turned = b"" if orientation == 1 else _chunk(b"eXIf", _exif(orientation))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -55,38 +56,60 @@ class RleMask:
     @staticmethod
     def union(masks: Sequence["RleMask"]) -> "RleMask":
         """Give the pixels that belong to any of the masks: at least one, all of one size."""
-        if len(masks) == 1:
-            return masks[0]
-        return RleMask(masks[0].size_hw, bytes(coco_mask.merge([mask._encoded() for mask in masks])["counts"]))
+        return masks[0] if len(masks) == 1 else _merge(tuple(masks))
 
-    @property
+    @cached_property
     def area(self) -> int:
         """Number of pixels of the object."""
         return int(coco_mask.area(self._encoded()))
 
     def decode(self) -> ObjectMask:
-        """Give the bool mask `[height, width]`.
-
-        Only the columns between the first and the last pixel are laid out. Not by pycocotools' own `decode`, which
-        warns with every call under numpy 2.
-        """
-        height, width = self.size_hw
+        """Give the bool mask `[height, width]`; pycocotools' own `decode` warns with every call under numpy 2."""
         mask = np.zeros(self.size_hw, dtype=np.bool_)
+        first, columns = self._lay_out(1)
+        mask[:, first : first + len(columns)] = columns[:, 0].view(np.bool_).T
+        return mask
+
+    def pack(self) -> np.ndarray:
+        """Give what `numpy.packbits` makes of the rows, straight from the run lengths: it takes half the time."""
+        height, width = self.size_hw
+        packed = np.zeros((height, -(-width // 8)), dtype=np.uint8)
+        first, columns = self._lay_out(8)
+        bits = columns[:, 0].copy()
+        for place in range(1, 8):
+            bits += bits
+            bits |= columns[:, place]
+        packed[:, first : first + len(bits)] = bits.T
+        return packed
+
+    def _lay_out(self, size: int) -> tuple[int, np.ndarray]:
+        """Give the columns between the first and the last pixel, 0 and 1, as `[groups, size, height]`.
+
+        Groups are counted from the left; the first one's number comes first, the last may reach beyond the picture.
+        """
+        pixels = size * self.size_hw[0]
         runs = _expand(self.counts)
         if len(runs) < 2:
-            return mask
-        end = height * width - (int(runs[-1]) if len(runs) % 2 else 0)
-        first, last = int(runs[0]) // height, -(-end // height)
-        runs[0] -= first * height
-        if len(runs) % 2:
-            runs[-1] = last * height - end
-        columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-        mask[:, first:last] = columns.reshape(last - first, height).T
-        return mask
+            return 0, np.zeros((0, size, self.size_hw[0]), dtype=np.uint8)
+        if len(runs) % 2 == 0:
+            runs = np.append(runs, 0)
+        end = int(runs[:-1].sum())
+        first, last = int(runs[0]) // pixels, -(-end // pixels)
+        runs[0] -= first * pixels
+        runs[-1] = last * pixels - end
+        values = np.zeros(len(runs), dtype=np.uint8)
+        values[1::2] = 1
+        return first, values.repeat(runs).reshape(last - first, size, self.size_hw[0])
 
     def _encoded(self) -> dict[str, Any]:
         """Give the form that pycocotools reads."""
         return {"size": list(self.size_hw), "counts": self.counts}
+
+
+@lru_cache(maxsize=64)  # the rule, the questions and the mask files of a picture ask for the same ones
+def _merge(masks: tuple[RleMask, ...]) -> RleMask:
+    """Unite masks of one size."""
+    return RleMask(masks[0].size_hw, bytes(coco_mask.merge([mask._encoded() for mask in masks])["counts"]))
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ def rank_ids(image_ids: Iterable[str], *, seed: int, purpose: str) -> list[str]:
     Returns:
         The ids by rising hash; leaving some out does not move the others.
     """
-    return sorted(image_ids, key=lambda image_id: _hash(f"{purpose}:{seed}:{image_id}"))
+    start = f"{purpose}:{seed}:"
+    return sorted(image_ids, key=lambda image_id: _hash(start + image_id))
 
 
 def check_shares(shares: Mapping[str, float]) -> None:

@@ -17,7 +17,9 @@ def clean_text(text: str) -> str:
         >>> clean_text(" A dog\r\non a\x1b[31m mat. ")
         'A dog on a [31m mat.'
     """
-    return _RUN_OF_CONTROLS.sub(" ", text).strip()
+    if not text.isprintable():  # all that is harmful is not, and most texts are
+        text = _RUN_OF_CONTROLS.sub(" ", text)
+    return text.strip()
 
 
 def clean_prompt(text: str) -> str:

@@ -114,14 +114,6 @@ class ImageTokenLayout:
             grid_column=self.grid_column[keep],
         )
 
-    def shifted(self, offset: int) -> "ImageTokenLayout":
-        """Move every token along the sequence.
-
-        Args:
-            offset: Places to add, as when padding is put before the row.
-        """
-        return dataclasses.replace(self, positions=self.positions + offset)
-
 
 def grid_layout(
     positions: TokenPositions,

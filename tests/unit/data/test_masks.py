@@ -108,6 +108,16 @@ def test_rle_mask_round_trip(seed):
     assert hash(kept) == hash(RleMask.from_mask(drawn))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_unions_of_run_lengths(seed):
+    drawn = np.random.default_rng(seed).random((3, 9, 14)) < 0.3
+    masks = [RleMask.from_mask(one) for one in drawn]
+    for chosen in ([0], [0, 1], [1, 0], [0, 1, 2], [0, 1]):  # those asked for before too
+        united = RleMask.union([masks[place] for place in chosen])
+        assert np.array_equal(united.decode(), drawn[chosen].any(axis=0))
+        assert united.area == drawn[chosen].any(axis=0).sum()
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -1,7 +1,11 @@
 """Texts from files made harmless."""
 
+import re
+import sys
+
 import pytest
 
+from headimpact.data import texts
 from headimpact.data.texts import clean_prompt, clean_text, is_clean
 
 
@@ -32,3 +36,13 @@ def test_prompt_keeps_its_layout():
 @pytest.mark.parametrize(("text", "expected"), [("a", True), ("", False), (" a", False), ("a\nb", False)])
 def test_is_clean(text, expected):
     assert is_clean(text) is expected
+
+
+def test_nothing_harmful_is_printable():
+    """A printable text is not searched: no character of all there are may be harmful and printable."""
+    harmful = re.compile(f"[{texts._HARMFUL}]")
+    everything = "".join(map(chr, range(sys.maxunicode + 1)))
+    found = harmful.findall(everything)
+    assert len(found) > 2000
+    assert not any(map(str.isprintable, found))
+    assert all(clean_text(f"a{one}b") == "a b" for one in found)

@@ -54,12 +54,6 @@ def test_unknown_view_suggests_a_near_one():
         tiled().view("globl")
 
 
-def test_shifting_moves_positions_alone():
-    moved = layout().shifted(3)
-    assert moved.positions.tolist() == [8, 9, 10, 11, 12, 13]
-    assert (moved.boxes == layout().boxes).all()
-
-
 def test_joined_pictures_keep_their_index():
     joined = join_layouts([layout(5), layout(20, rows=1, image_index=1)])
     assert joined.of_image(1).positions.tolist() == [20, 21, 22]

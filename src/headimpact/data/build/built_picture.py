@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -102,7 +103,13 @@ def with_split(line: str, split: str) -> str:
         >>> with_split('{"a": 1}', "test")
         '{"a": 1, "split": "test"}'
     """
-    return f'{line[:-1]}, "split": {json.dumps(split, ensure_ascii=False)}}}'
+    return f'{line[:-1]}, "split": {_quoted(split)}}}'
+
+
+@lru_cache(maxsize=64)
+def _quoted(text: str) -> str:
+    """Write a text as JSON."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _line(record: Record) -> str:

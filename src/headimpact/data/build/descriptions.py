@@ -1,6 +1,5 @@
 """Put a picture's captions in order and in shape: what names the key objects comes first, originals are kept."""
 
-import functools
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ _CLOSING = "\"')]\u201d\u2019\u00bb"
 _OPENING = "\"'([\u201c\u2018\u00ab"
 _SIGN = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 _WORD = re.compile(r"[^\W_]+")
-_BLANKS = re.compile(r"\s+")
 _BLANK_BEFORE_STOP = re.compile(r" +([.,])(?!\d)")
 _TWO_STOPS = re.compile(rf"(?<!\.)\.\.(?=[{re.escape(_CLOSING)} ]*$)")
 
@@ -37,7 +35,11 @@ class Description:
 
 
 def order_descriptions(
-    captions: Sequence[str], key_categories: Sequence[str], finder: MentionFinder
+    captions: Sequence[str],
+    key_categories: Sequence[str],
+    finder: MentionFinder,
+    *,
+    cleaned: Sequence[str] | None = None,
 ) -> tuple[Description, ...]:
     """Order captions by what they say of the key objects, and clean them.
 
@@ -48,6 +50,7 @@ def order_descriptions(
         captions: Captions of a picture.
         key_categories: Categories of its key objects.
         finder: Finds the mentions.
+        cleaned: The same captions cleaned, where that is done already.
 
     Returns:
         The descriptions, the one to use where only one is wanted first.
@@ -59,11 +62,13 @@ def order_descriptions(
         >>> [one.text for one in found]
         ['A man and his dog.', 'A dog runs.', 'A lawn.']
     """
-    described = [_describe(caption, key_categories, finder) for caption in captions]
+    texts = [clean_caption(caption) for caption in captions] if cleaned is None else cleaned
+    described = [
+        _describe(text, original, key_categories, finder) for text, original in zip(texts, captions, strict=True)
+    ]
     return tuple(sorted((one for one in described if one.text), key=lambda one: (-len(one.named), -len(one.subjects))))
 
 
-@functools.lru_cache(maxsize=64)  # reading a picture and ordering its descriptions both ask for its captions
 def clean_caption(text: str) -> str:
     """Give a caption the shape of a sentence.
 
@@ -84,7 +89,7 @@ def clean_caption(text: str) -> str:
         >>> clean_caption('a sign says "stop"')
         'A sign says "stop".'
     """
-    plain = _BLANKS.sub(" ", clean_text(text)).strip()
+    plain = " ".join(clean_text(text).split())
     if not _WORD.search(plain):
         return ""
     plain = _BLANK_BEFORE_STOP.sub(r"\1", plain)
@@ -93,13 +98,12 @@ def clean_caption(text: str) -> str:
     return _end_sentence(_capitalise(plain))
 
 
-def _describe(caption: str, key_categories: Collection[str], finder: MentionFinder) -> Description:
-    """Clean a caption and note what it says of the key objects."""
-    text = clean_caption(caption)
-    roles = finder.roles(text)
-    named = tuple(category for category in dict.fromkeys(key_categories) if category in roles)
-    subjects = tuple(category for category in named if roles[category] == "subject")
-    return Description(text=text, original=caption, named=named, subjects=subjects)
+def _describe(text: str, original: str, key_categories: Collection[str], finder: MentionFinder) -> Description:
+    """Note what a cleaned caption says of the key objects."""
+    said = finder.read(text)
+    named = tuple(category for category in dict.fromkeys(key_categories) if category in said)
+    subjects = tuple(category for category in named if said[category].role == "subject")
+    return Description(text=text, original=original, named=named, subjects=subjects)
 
 
 def _small(word: str) -> str:

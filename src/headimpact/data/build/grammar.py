@@ -28,6 +28,11 @@ _PUNCTUATION = frozenset(".,;:!?()/'-\u3002\uff0c\u2013")
 _DASH = re.compile(r"(?<!\w)-+|-+(?!\w)")
 _HAVING = frozenset({"have", "has", "had", "contain", "show", "include"})
 _NO = lists.NEGATORS - {"without"}
+_ENDERS = lists.BEING | lists.LINKS | lists.PAST_VERBS
+_MAY_END = _ENDERS | lists.PREPOSITIONS | lists.BASE_VERBS | lists.THIRD_PERSON_VERBS | lists.PARTICIPLES | {"of", "'s"}
+"""Words that can end a noun phrase, beside those in -ing and -ed."""
+_ONLY_OPENERS = frozenset(word for word in lists.OPENERS - _MAY_END if not word.endswith(("ing", "ed")))
+"""Words that can begin a subject and can end none."""
 _COLLECTIVES = frozenset({"couple", "family", "team", "group", "crowd", "pair", "herd", "flock"})
 
 
@@ -141,9 +146,12 @@ def breaks(words: Words, place: int) -> bool:
         >>> [breaks(split_words("a parked car parked on the street"), place) for place in range(5)]
         [False, False, False, True, True]
     """
-    token, before, after = words.at(place), words.at(place - 1), words.at(place + 1)
-    if token in lists.BEING or token in lists.LINKS or token in lists.PAST_VERBS:
+    token = words.at(place)
+    if token not in _MAY_END and not token.endswith(("ing", "ed")):
+        return False
+    if token in _ENDERS:
         return True
+    before, after = words.at(place - 1), words.at(place + 1)
     if token in lists.PREPOSITIONS:
         return not (_is_joined(words, place) or before in lists.DETERMINERS or {before, after} & {"close", "pick"})
     if token == "of":
@@ -218,6 +226,8 @@ def _next_state(state: str, words: Words, place: int) -> str:
 def _leave_start(words: Words, place: int) -> str:
     """Give the state behind a word at which no noun has been seen yet."""
     token = words.at(place)
+    if token in _ONLY_OPENERS:
+        return "start"
     is_first = words.at(place - 1) in _SENTENCE_ENDS
     if is_first and (token in lists.PREPOSITIONS or is_participle(words, place)):
         return "start" if {token, words.at(place + 1)} == {"up", "close"} else "fronted"

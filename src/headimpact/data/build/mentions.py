@@ -19,8 +19,8 @@ another language they mean little, and names are found in the written form and w
 """
 
 import itertools
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -39,8 +39,8 @@ from headimpact.data.build.grammar import (
 from headimpact.data.synonyms import FALSE_FRIENDS, SYNONYMS, plural
 
 Role = Literal["subject", "passing"]
-_REMEMBERED = 64
-"""Captions whose roles are kept, so that those of one picture are read once."""
+REMEMBERED = 4096
+"""Captions of which is kept what they say, the last ones: those of a picture are asked for again and again."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,9 @@ class MentionFinder:
     categories: tuple[str, ...]
     unknown: tuple[str, ...]
     phrases: Mapping[str, tuple[_Phrase, ...]]
-    _known: dict[str, dict[str, "Said"]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: OrderedDict[str, dict[str, "Said"]] = field(
+        default_factory=OrderedDict, init=False, repr=False, compare=False
+    )
 
     def find(self, caption: str) -> tuple[Mention, ...]:
         """Find the mentions of a caption, in order.
@@ -116,22 +118,9 @@ class MentionFinder:
             >>> [one.words for one in finder.find("Two hot dogs without a bench.")]
             ['hot dogs']
         """
-        words = split_words(caption)
-        hits, friends = self._match(words)
-        if not hits:
-            return ()
-        kept = _keep_mentions(words, hits)
-        subjects = _subject_starts(words, kept)
         return tuple(
-            Mention(
-                category,
-                " ".join(hit.phrase.words),
-                "subject" if hit.start in subjects else "passing",
-                speaks_of_one(words, hit.start, hit.end),
-            )
-            for hit in kept
-            for category in hit.phrase.wanted
-            if not any(category in names and first <= hit.start < last for first, last, names in friends)
+            Mention(category, " ".join(hit.phrase.words), said.role, said.is_one)
+            for category, hit, said in self._hear(caption)
         )
 
     def roles(self, caption: str) -> dict[str, Role]:
@@ -152,26 +141,46 @@ class MentionFinder:
             >>> build_mention_finder(["person", "dog"]).read("A man and a woman with a dog.")["person"]
             Said(role='subject', is_one=False)
         """
-        if caption not in self._known:  # decisions, descriptions and questions all ask for the captions of a picture
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
+        if caption not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.popitem(last=False)
             found: dict[str, Said] = {}
-            for mention in self.find(caption):
-                before = found.get(mention.category)
-                role = "subject" if before and before.role == "subject" else mention.role
-                found[mention.category] = Said(role, mention.is_one and before is None)
+            for category, _, said in self._hear(caption):
+                before = found.get(category)
+                role = before.role if before and before.role == "subject" else said.role
+                found[category] = Said(role, said.is_one and before is None)
             self._known[caption] = found
         return self._known[caption]
+
+    def _hear(self, caption: str) -> Iterator[tuple[str, _Hit, Said]]:
+        """Find the mentions of a caption.
+
+        Yields:
+            Category, place, and what is said of it there.
+        """
+        words = split_words(caption)
+        hits, friends = self._match(words)
+        if not hits:
+            return
+        kept = _keep_mentions(words, hits)
+        subjects = _subject_starts(words, kept)
+        for hit in kept:
+            said = Said("subject" if hit.start in subjects else "passing", speaks_of_one(words, hit.start, hit.end))
+            for category in hit.phrase.wanted:
+                if not any(category in names and first <= hit.start < last for first, last, names in friends):
+                    yield category, hit, said
 
     def _match(self, words: Words) -> tuple[list[_Hit], list[tuple[int, int, frozenset[str]]]]:
         """Find the longest names from left to right, and the false friends."""
         hits: list[_Hit] = []
         friends: list[tuple[int, int, frozenset[str]]] = []
-        tokens, free_from = words.tokens, 0
+        tokens, free_from = tuple(words.tokens), 0
         for start, token in enumerate(tokens):
-            for phrase in self.phrases.get(token, ()):
+            if token not in self.phrases:
+                continue
+            for phrase in self.phrases[token]:
                 end = start + len(phrase.words)
-                if end - start > 1 and tuple(tokens[start:end]) != phrase.words:
+                if tokens[start:end] != phrase.words:
                     continue
                 if phrase.friend_of:
                     friends.append((start, end, phrase.friend_of))
@@ -292,8 +301,8 @@ def _subject_starts(words: Words, hits: Sequence[_Hit]) -> set[int]:
         if before.end == hit.start and not before.phrase.names & hit.phrase.names and not _is_rider(words, hit)
     }  # "a man horse riding"
     starts = [hit.start for hit in hits if hit.start in places - behind_another and not _is_in_passing(words, hit)]
-    if not starts:
-        return set()
+    if len(starts) < 2:
+        return set(starts)
     end = next((place for place in range(starts[0], len(words.tokens)) if words.tokens[place] in {".", "!", "?"}), None)
     return {start for start in starts if end is None or start < end}
 

@@ -10,7 +10,7 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import connection, get_context, parent_process
@@ -27,11 +27,11 @@ from headimpact.data.folder_files import read_id
 from headimpact.data.formats.coco_records import PictureRecord
 from headimpact.data.formats.jsonl_writer import place_picture
 from headimpact.data.mask_png import write_mask_file
-from headimpact.data.masks import SizeHW, format_size
+from headimpact.data.masks import RleMask, SizeHW, format_size
 from headimpact.data.pictures import read_picture_facts, read_picture_header
 
 PART_SIZE = 256
-"""Pictures of a part."""
+"""Pictures of a part; few enough that what their captions say is remembered."""
 
 PARTS_FOLDER = "parts"
 CHECKS = ("whole", "header", "no")
@@ -138,6 +138,9 @@ def build_parts(tasks: Iterable[PartTask], settings: PartSettings, *, workers: i
 def build_part(task: PartTask, settings: PartSettings) -> PartResult:
     """Build one part; its masks and pictures are written, its lines are not.
 
+    Each step is taken for all pictures before the next: the code and the word lists that a step needs stay in the
+    processor's caches.
+
     Args:
         task: Its pictures.
         settings: What is the same for all.
@@ -148,23 +151,34 @@ def build_part(task: PartTask, settings: PartSettings) -> PartResult:
     Raises:
         OSError: If the file system refuses.
     """
-    lines: list[str] = []
+    read = [
+        read_coco_picture(record, objects, captions, stem=stem, source=settings.source)
+        for record, objects, captions, stem in zip(task.records, task.objects, task.captions, task.stems, strict=True)
+    ]
+    for source, _ in read:
+        for caption in source.annotated.captions if source else ():
+            settings.finder.read(caption)  # it remembers what the building of the picture asks for
+    made = [build_picture(source, settings.finder, rule=settings.rule) if source else None for source, _ in read]
+    built: list[BuiltPicture] = []
     faults: list[Fault] = []
-    for place, record in enumerate(task.records):
-        source, found = read_coco_picture(
-            record, task.objects[place], task.captions[place], stem=task.stems[place], source=settings.source
-        )
-        if source is not None:
-            lines.append(pack_lines(_build_one(source, settings, found).lines()))
+    for record, (source, found), one in zip(task.records, read, made, strict=True):
+        if source is not None and one is not None:
+            built.append(_write_files(source, *one, settings, found))
         elif settings.skip_bad:
-            lines.append(pack_lines(_left_out(str(read_id(record.id)), found).lines()))
+            built.append(_left_out(str(read_id(record.id)), found))
         faults += [fault for fault in found if fault.image_id is None or not settings.skip_bad]
-    return PartResult(index=task.index, num_pictures=len(task.records), lines=tuple(lines), faults=tuple(faults))
+    lines = tuple(pack_lines(one.lines()) for one in built)
+    return PartResult(index=task.index, num_pictures=len(task.records), lines=lines, faults=tuple(faults))
 
 
-def _build_one(source: SourcePicture, settings: PartSettings, faults: list[Fault]) -> BuiltPicture:
-    """Build a picture and write its files, unless it has a fault of its own, which is noted."""
-    built, masks = build_picture(source, settings.finder, rule=settings.rule)
+def _write_files(
+    source: SourcePicture,
+    built: BuiltPicture,
+    masks: Mapping[str, RleMask],
+    settings: PartSettings,
+    faults: list[Fault],
+) -> BuiltPicture:
+    """Write the files of a picture that was kept, unless it has a fault of its own, which is noted."""
     if built.entry is None:
         return built
     faults += _check_picture(source, settings)
@@ -172,7 +186,7 @@ def _build_one(source: SourcePicture, settings: PartSettings, faults: list[Fault
         return _left_out(source.annotated.image_id, faults)
     if settings.folder is not None:
         for name, mask in masks.items():
-            write_mask_file(mask.decode(), settings.folder / name)
+            write_mask_file(mask, settings.folder / name)
         place_picture(source.path, settings.folder / picture_name(source), images_as=settings.images_as)
     return built
 
@@ -188,8 +202,8 @@ def write_part(folder: Path, result: PartResult) -> None:
         temporary.write_text("\n".join((head, *result.lines)) + "\n", encoding="utf-8")
 
 
-def read_part(folder: Path, index: int) -> tuple[list[PictureLines], list[Fault]]:
-    """Read what `write_part` wrote.
+def read_part(folder: Path, index: int) -> tuple[Iterator[PictureLines], list[Fault]]:
+    """Read what `write_part` wrote; a picture's lines are unpacked when it is their turn.
 
     Raises:
         DataFormatError: If the file is missing or something else.
@@ -201,7 +215,7 @@ def read_part(folder: Path, index: int) -> tuple[list[PictureLines], list[Fault]
         raise DataFormatError(
             f"Cannot read part {index} of {folder}: {error}. Build again with --overwrite."
         ) from error
-    return [unpack_lines(line) for line in lines], faults
+    return map(unpack_lines, lines), faults
 
 
 def part_path(folder: Path, index: int) -> Path:

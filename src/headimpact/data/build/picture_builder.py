@@ -100,7 +100,8 @@ def _key_masks(source: SourcePicture, keys: Sequence[Evidence]) -> tuple[dict[st
 
 def _descriptions(source: SourcePicture, keys: Sequence[Evidence], finder: MentionFinder) -> Mapping[str, list[str]]:
     """Give the captions in order, cleaned and as they were given."""
-    ordered = order_descriptions(source.originals, [evidence.category for evidence in keys], finder)
+    categories = [evidence.category for evidence in keys]
+    ordered = order_descriptions(source.originals, categories, finder, cleaned=source.annotated.captions)
     return {
         "captions": [description.text for description in ordered],
         "captions_original": [description.original for description in ordered],

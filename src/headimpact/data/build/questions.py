@@ -265,7 +265,7 @@ def _present(picture: AnnotatedPicture, key_categories: Sequence[str], rule: Que
 def _absent(picture: AnnotatedPicture, finder: MentionFinder, rule: QuestionRule) -> list[str]:
     """List the categories that are surely not there, in an order drawn for the picture."""
     there = {instance.category for instance in picture.instances}
-    there |= {category for caption in picture.spoken for category in finder.roles(caption)}
+    there |= {category for caption in picture.spoken for category in finder.read(caption)}
     there |= {other for group in LOOKALIKES if group & there for other in group}
     absent = (category for category in finder.categories if category not in there)
     return rank_ids(absent, seed=rule.seed, purpose=f"absent:{picture.image_id}")

@@ -74,8 +74,22 @@ class _Line(_Block):
     caption_origin: Any = None
 
 
+class _Decision(msgspec.Struct):
+    """What is counted of a line of `decisions.jsonl`."""
+
+    reason: Any = None
+
+
+class _Question(msgspec.Struct):
+    """What is counted of a line of `questions.jsonl`."""
+
+    kind: Any = None
+    answer: Any = None
+
+
 _RECORD = msgspec.json.Decoder(dict[str, Any])
 _LINE = msgspec.json.Decoder(_Line)
+_DECISION, _QUESTION = msgspec.json.Decoder(_Decision), msgspec.json.Decoder(_Question)
 
 _Row = TypeVar("_Row")
 
@@ -116,9 +130,8 @@ def collect_statistics(folder: Path) -> DatasetStatistics:
         if line.area_share is not None:
             counts["area_steps"][_area_step(line.area_share)] += 1
     counts["reasons"] = _count_reasons(folder, pictures)
-    for question in read_lines(folder / QUESTIONS_FILE):
-        kind = question.get("kind")
-        counts["questions"][f"{kind} {'(name)' if kind == 'which' else question.get('answer')}"] += 1
+    for question in _decode_lines(folder / QUESTIONS_FILE, _QUESTION):
+        counts["questions"][f"{question.kind} {'(name)' if question.kind == 'which' else question.answer}"] += 1
     info = next(iter(read_lines(folder / INFO_FILE, whole=True)), {})
     return DatasetStatistics(
         pictures=pictures,
@@ -171,7 +184,7 @@ def _count_reasons(folder: Path, pictures: int) -> Counter[str]:
     """Count what became of the pictures that were looked at, by the list of those left out, else by the decisions."""
     if (folder / LEFT_OUT_FILE).is_file():
         return Counter({"kept": pictures}) + Counter(reason for _, reason in read_left_out(folder / LEFT_OUT_FILE))
-    return Counter(str(decision.get("reason")) for decision in read_lines(folder / DECISIONS_FILE))
+    return Counter(str(decision.reason) for decision in _decode_lines(folder / DECISIONS_FILE, _DECISION))
 
 
 def _decode_lines(path: Path, decoder: "msgspec.json.Decoder[_Row]", *, whole: bool = False) -> Iterator[_Row]:

@@ -1,10 +1,13 @@
 """Pictures in words, for the tests of this folder."""
 
 import math
+import random
+from collections.abc import Iterator
 
+from headimpact.data.build import word_lists
 from headimpact.data.build.evidence import AnnotatedPicture, Instance
 from headimpact.data.build.mentions import build_mention_finder
-from headimpact.data.synonyms import SYNONYMS
+from headimpact.data.synonyms import FALSE_FRIENDS, SYNONYMS
 
 SIZE_HW = (100, 200)
 PLACES = {
@@ -13,6 +16,17 @@ PLACES = {
 }  # fmt: skip
 FINDER = build_mention_finder([*SYNONYMS, "Hund", "\u732b"])
 """Finds COCO's categories, a German one and a Japanese one."""
+
+
+def random_captions(count: int, *, seed: int = 0) -> Iterator[str]:
+    """Invent captions without sense from every word that the rules know, names, others, hyphens and stops."""
+    generator = random.Random(seed)
+    listed = [sorted(words) for name, words in vars(word_lists).items() if name.isupper()]
+    names = sorted({word for table in (SYNONYMS, FALSE_FRIENDS) for key in table for word in (key, *table[key])})
+    kinds = [*listed, names, names, names, ["lawn", "walking", "painted", "grass", "7"], list(",.!?-'")]
+    for _ in range(count):
+        words = [generator.choice(generator.choice(kinds)) for _ in range(generator.randint(1, 14))]
+        yield "".join(f"{word}{generator.choice(['', 's', ''])}{generator.choice('   -')}" for word in words)
 
 
 def instance(category, share, place="middle", *, number=1, crowd=False):

@@ -1,5 +1,7 @@
 """Order and shape of captions."""
 
+import sys
+
 import pytest
 
 from headimpact.data.build.descriptions import clean_caption, order_descriptions
@@ -53,6 +55,12 @@ def test_cleaning_twice_changes_nothing_more(start, end):
     assert "dog" in once
 
 
+def test_every_kind_of_blank_is_one_blank():
+    blanks = [blank for blank in map(chr, range(sys.maxunicode + 1)) if blank.isspace()]
+    assert len(blanks) > 20
+    assert all(clean_caption(f"{blank}a{blank} {blank}dog{blank}") == "A dog." for blank in blanks)
+
+
 def test_order_by_hand():
     captions = ["A mat", "a mat with a dog", "A dog barks", "a cat with a dog", "The puppy", "A dog and a cat"]
     ordered = order_descriptions(captions, ["dog", "cat"], FINDER)
@@ -69,3 +77,11 @@ def test_order_is_stable_and_empty_ones_go():
     assert [one.original for one in order_descriptions(captions, ["dog"], FINDER)] == ["B dog", "a dog", "C dog"]
     assert [one.text for one in order_descriptions(["b", "a"], [], FINDER)] == ["B.", "A."]
     assert order_descriptions([], ["dog"], FINDER) == ()
+
+
+def test_captions_that_are_clean_already_are_taken_as_they_are():
+    captions = ["B dog ", "a CAT", "the dog,"]
+    cleaned = [clean_caption(caption) for caption in captions]
+    expected = order_descriptions(captions, ["dog"], FINDER)
+    assert order_descriptions(captions, ["dog"], FINDER, cleaned=cleaned) == expected
+    assert [one.text for one in order_descriptions(["x"], [], FINDER, cleaned=["Y."])] == ["Y."]

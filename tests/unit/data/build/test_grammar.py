@@ -2,6 +2,7 @@
 
 import pytest
 
+from headimpact.data.build import grammar
 from headimpact.data.build.grammar import (
     breaks,
     is_function_word,
@@ -11,6 +12,7 @@ from headimpact.data.build.grammar import (
     split_words,
     subject_places,
 )
+from tests.unit.data.build.makers import random_captions
 
 
 @pytest.mark.parametrize(
@@ -113,3 +115,24 @@ def test_one_or_several(text, name, expected):
     words = split_words(text)
     place = list(words.tokens).index(name)
     assert speaks_of_one(words, place, place + 1) is expected
+
+
+class Everything:
+    """Holds whatever is asked for."""
+
+    def __contains__(self, thing: object) -> bool:
+        return True
+
+
+def test_words_that_are_passed_over_would_end_and_begin_nothing(monkeypatch):
+    captions = [split_words(caption) for caption in random_captions(3000)]
+    quick = [
+        (subject_places(words), negated_places(words), [breaks(words, place) for place in range(len(words.tokens))])
+        for words in captions
+    ]
+    assert {True, False} == {broken for _, _, found in quick for broken in found}
+    monkeypatch.setattr(grammar, "_MAY_END", Everything())  # every rule is asked about every word
+    monkeypatch.setattr(grammar, "_ONLY_OPENERS", frozenset())
+    for words, found in zip(captions, quick, strict=True):
+        slow = [breaks(words, place) for place in range(len(words.tokens))]
+        assert (subject_places(words), negated_places(words), slow) == found, words.tokens

@@ -2,9 +2,10 @@
 
 import pytest
 
+from headimpact.data.build import mentions, parts
 from headimpact.data.build.mentions import build_mention_finder
 from headimpact.data.synonyms import FALSE_FRIENDS, SYNONYMS, category_names, is_named
-from tests.unit.data.build.makers import FINDER
+from tests.unit.data.build.makers import FINDER, random_captions
 
 
 def told(caption, finder=FINDER):
@@ -167,3 +168,28 @@ def test_the_subject_outweighs_a_passing_mention():
 
 def test_a_mention_says_its_words():
     assert [one.words for one in FINDER.find("Two Hot-Dogs")] == ["hot dogs"]
+
+
+def test_what_a_caption_says_is_what_its_mentions_say():
+    for caption in random_captions(2000):
+        found_there = FINDER.find(caption)
+        said = FINDER.read(caption)
+        assert list(said) == list(dict.fromkeys(mention.category for mention in found_there)), caption
+        for category, found in said.items():
+            own = [mention for mention in found_there if mention.category == category]
+            assert found.role == ("subject" if any(one.role == "subject" for one in own) else "passing"), caption
+            assert found.is_one == (len(own) == 1 and own[0].is_one), caption
+        assert FINDER.roles(caption) == {category: found.role for category, found in said.items()}
+        assert FINDER.read(caption) == said, "asked for again"
+
+
+def test_the_last_captions_are_remembered_and_no_more(monkeypatch):
+    finder = build_mention_finder(["dog"])
+    monkeypatch.setattr(mentions, "REMEMBERED", 3)
+    kept = [finder.read(f"A dog {number}") for number in range(4)]
+    assert [finder.read(f"A dog {number}") is kept[number] for number in (1, 2, 3)] == [True] * 3
+    assert (finder.read("A dog 0"), finder.read("A dog 0") is kept[0]) == (kept[0], False)
+
+
+def test_what_captions_of_a_part_say_is_remembered():
+    assert parts.PART_SIZE * 8 <= mentions.REMEMBERED, "COCO's pictures have at most 7 captions"
