@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from headimpact.core import provenance
-from headimpact.core.artifacts import atomic_file, refuse_used, write_json
+from headimpact.core.artifacts import atomic_file, read_json, refuse_used, write_json
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError, OutputInUseError, RunFailedError
 
 IN_PASSING = frozenset(
@@ -43,7 +43,7 @@ def find_run(config: Any, *, done_file: str) -> bool:
 
     Raises:
         OutputInUseError: If the folder is in use and neither `overwrite` nor `resume` is on, or if it
-            belongs to something else.
+            belongs to something else, such as a run of another command, which is named.
         OptionError: If a run was started with other options, or `overwrite` would delete an input; the message names
             them.
         DataFormatError: If its `config.yaml` is broken.
@@ -52,6 +52,11 @@ def find_run(config: Any, *, done_file: str) -> bool:
     if config.overwrite:
         refuse_foreign(out)
         refuse_inputs_inside(config)
+    elif (other := other_command(config, out)) is not None:
+        raise OutputInUseError(
+            f"Output already exists: {out} holds a run of {other}. Choose another --out, or pass --overwrite to "
+            "replace it."
+        )
     elif not getattr(config, "resume", False) or out.is_file():
         if hasattr(config, "resume") and (out / "config.yaml").is_file() and not (out / done_file).is_file():
             raise OutputInUseError(
@@ -176,6 +181,24 @@ def check_same_options(config: Any, out: Path) -> None:
                 f"Cannot resume {out}: --{name.replace('_', '-')} is {_said(now)} now and was {_said(then)} when the "
                 "run began. Give the same options, or another --out."
             )
+
+
+def other_command(config: Any, out: Path) -> str | None:
+    """Name the other command whose run a folder holds; None where it is this one's, or there is none.
+
+    Options tell commands apart: each has some that the other lacks. A later version of one command only has more.
+    """
+    try:
+        there = set(yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))) - IN_PASSING
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError):
+        return None
+    own = set(_options(config)) - IN_PASSING
+    if there <= own or own <= there:
+        return None
+    try:
+        return f"headimpact {read_json(out / provenance.FILE, schema=provenance.SCHEMA)['command']}"
+    except (DataFormatError, KeyError):
+        return "another command"
 
 
 def refuse_foreign(out: Path) -> None:

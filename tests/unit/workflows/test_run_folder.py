@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from headimpact.core.errors import DataFormatError, OptionError, OutputInUseError, RunFailedError
-from headimpact.workflows.run_folder import claim_run, find_run, start_run, started_run
+from headimpact.workflows.run_folder import claim_run, find_run, start_run, started_run, write_provenance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,33 @@ def test_the_config_is_written_without_what_holds_for_one_call(tmp_path):
         "rate": 1e-5,
         "limit": None,
     }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OtherConfig:
+    out: Path
+    selection: Path = Path("selection")
+    rate: float = 1e-5
+    overwrite: bool = False
+    resume: bool = False
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_of_another_command_is_called_that(tmp_path, resume):
+    out = tmp_path / "out"
+    start_run(OtherConfig(out=out))
+    with pytest.raises(OutputInUseError, match=r"holds a run of another command\. Choose another --out, or pass"):
+        find_run(Config(out=out, resume=resume), done_file="done.json")
+    write_provenance(out, command="tune")
+    with pytest.raises(OutputInUseError, match=r"holds a run of headimpact tune\. Choose"):
+        find_run(Config(out=out, resume=resume), done_file="done.json")
+
+
+def test_a_run_of_an_earlier_version_is_the_same_commands(tmp_path):
+    config = unfinished(tmp_path / "out")
+    path = config.out / "config.yaml"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("limit")))
+    assert find_run(dataclasses.replace(config, resume=True), done_file="done.json") is False
 
 
 @pytest.mark.parametrize(
