@@ -476,7 +476,21 @@ FULL = {
     "evaluate": lambda p: p.evaluate("--max-new-tokens", 1),
     "report": lambda p: ("report", written_scores(p.root / "scores")),
     "scenes": lambda p: ("dataset", "build", "scenes", "--count", 4),
-    "demo": lambda p: ("demo", "--model", p.model, "--calibration", 2, "--train", 2, "--validation", 0, "--test", 2),
+    "demo": lambda p: (
+        "demo",
+        "--model",
+        p.model,
+        "--random-draws",
+        2,
+        "--calibration",
+        2,
+        "--train",
+        2,
+        "--validation",
+        0,
+        "--test",
+        2,
+    ),
 }
 
 
