@@ -227,9 +227,8 @@ def _warnings(samples: SampleScores, gaps: PictureGaps, columns: _Columns) -> tu
             "score, not in chance level and gap."
         )
     if used < 8:
-        found.append(
-            f"Only {used} pictures were scored: p cannot become small and intervals are rough; score more pictures."
-        )
+        scored = "1 picture was" if used == 1 else f"{used} pictures were"
+        found.append(f"Only {scored} scored: p cannot become small and intervals are rough; score more pictures.")
     blind = int(columns.blind.sum())
     if blind:
         found.append(

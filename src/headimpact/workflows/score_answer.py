@@ -24,7 +24,7 @@ def describe_scores(scores: HeadScores, agreement: ScoreAgreement | None = None)
         f"pictures: {scores.counts['used']} used, skipped: {skipped}",
         f"best head: layer {best[0]}, head {best[1]}: {heads[scores.score][best]:.3f}, {_beside_chance(scores, best)}",
         *_held_out_lines(scores),
-        f"heads above chance (q <= 0.05): {'not known' if np.isnan(heads['q']).all() else significant} of "
+        f"heads above chance (q <= 0.05): {'not known' if np.isnan(heads['gap']).all() else significant} of "
         f"{heads['q'].size}",
         *(
             f"for comparison, {NAMES.get(name, name)}: {'none found' if np.isnan(value) else f'{value:.3f}'}"
@@ -33,11 +33,7 @@ def describe_scores(scores: HeadScores, agreement: ScoreAgreement | None = None)
         *_twin_line(scores),
         *_depth_line(scores),
         "layer  score  chance     gap       q",
-        *(
-            f"{layer:>5}  {_number(layers[scores.score][layer])}  {_number(layers['null_mean'][layer]):>6}  "
-            f"{_number(layers['gap'][layer], '+.3f'):>6}  {_number(layers['q'][layer], '.4f'):>6}"
-            for layer in range(len(layers["q"]))
-        ),
+        *(_layer_line(scores, layer) for layer in range(len(layers["q"]))),
         *(f"warning: {warning}" for warning in scores.warnings),
         f"layers by score: {' '.join(map(str, rank_layers(scores)))}",
         *(
@@ -87,6 +83,17 @@ def _held_out_lines(scores: HeadScores) -> list[str]:
         f"[{_number(half['gap_low'], '+.3f')}, {_number(half['gap_high'], '+.3f')}]"
         for half in scores.held_out
     ]
+
+
+def _layer_line(scores: HeadScores, layer: int) -> str:
+    """Write a layer's score beside chance; without a chance level there is no q either."""
+    value, null_mean, gap, q = (
+        float(scores.layer_values[name][layer]) for name in (scores.score, "null_mean", "gap", "q")
+    )
+    q = np.nan if np.isnan(gap) else q
+    return (
+        f"{layer:>5}  {_number(value):>5}  {_number(null_mean):>6}  {_number(gap, '+.3f'):>6}  {_number(q, '.4f'):>6}"
+    )
 
 
 def _number(value: float, spec: str = ".3f") -> str:

@@ -15,8 +15,12 @@ def scores(*, used: int = 8, has_chance: bool = True) -> HeadScores:
     beside = values - 0.05 if has_chance else np.full_like(values, np.nan)
     return HeadScores(
         score="head_impact",
-        values={**dict.fromkeys(STATISTICS, beside), "head_impact": values},
-        layer_values={**dict.fromkeys(STATISTICS, beside.mean(axis=1)), "head_impact": values.mean(axis=1)},
+        values={**dict.fromkeys(STATISTICS, beside), "head_impact": values, "q": np.ones_like(values)},
+        layer_values={
+            **dict.fromkeys(STATISTICS, beside.mean(axis=1)),
+            "head_impact": values.mean(axis=1),
+            "q": np.ones(3),
+        },
         counts={"used": used, "skipped": {}},
         architecture=TINY,
         baselines={"uniform": 0.064, "centre": 0.222, "sinks": np.nan},
