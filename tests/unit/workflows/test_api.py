@@ -94,7 +94,7 @@ def test_wrong_options_are_refused_before_anything_is_written(
 
 
 def test_a_name_in_place_of_what_it_names_is_refused(tiny_model, dataset, tmp_path):
-    loaded, name_only, folder_only = tiny_model("llava-siglip"), cast(Any, "embedded"), cast(Any, Path("data"))
+    loaded, name_only, folder_only = tiny_model("llava-siglip"), cast("Any", "embedded"), cast("Any", Path("data"))
     with pytest.raises(OptionError, match=r"The model is 'embedded'; .* Pass headimpact.load_model\('embedded'\)"):
         api.score_heads(name_only, dataset, out=tmp_path / "out")
     with pytest.raises(OptionError, match=r"The data set is 'data'; .* Pass headimpact.read_dataset\('data'\)"):
