@@ -67,15 +67,15 @@ def check_draws(wanted: ArmRequest, sized: Selection) -> None:
     """
     layers, k = len(sized.architecture.attention_layers), len(sized.layers)
     kinds = {
-        RANDOM: (math.comb(layers, k) - 1, "others than the chosen one"),
-        DEPTH_MATCHED: (math.comb(layers - k, k), "without a chosen layer"),
+        RANDOM: (math.comb(layers, k) - 1, "other than the chosen one"),
+        DEPTH_MATCHED: (math.comb(layers - k, k), "with none of the chosen ones"),
     }
     for name, (most, kind) in kinds.items():
         asked = wanted.draws[name] if name in wanted.names else None
         if asked is not None and asked > most:
             raise OptionError(
-                f"--{name}-draws is {asked}, but {k} of {layers} layers make at most {most} sets {kind}. Ask for "
-                f"{most} or fewer, or choose fewer layers per arm with --k or --budget."
+                f"--{name}-draws is {asked}; at most {most} different sets of {k} out of {layers} layers {kind} exist. "
+                f"Ask for {most} or fewer, or choose another number of layers with --k or --budget."
             )
 
 

@@ -140,9 +140,9 @@ def test_an_exhaustive_study_counts_every_other_set(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"random_draws": 3}, "--random-draws is 3, but 1 of 3 layers make at most 2 sets others than the chosen one"),
-        ({"depth_matched_draws": 3}, "--depth-matched-draws is 3, but 1 of 3 layers make at most 2 sets without a"),
-        ({"k": 2, "depth_matched_draws": 1}, "at most 0 sets without a chosen layer. Ask for 0 or fewer, or choose"),
+        ({"random_draws": 3}, "--random-draws is 3; at most 2 different sets of 1 out of 3 layers other than"),
+        ({"depth_matched_draws": 3}, "--depth-matched-draws is 3; at most 2 different sets of 1 out of 3 layers with"),
+        ({"k": 2, "depth_matched_draws": 1}, "at most 0 different sets of 2 out of 3 .* Ask for 0 or fewer, or choose"),
     ],
 )
 def test_more_draws_than_there_can_be_are_refused_before_anything_is_scored(tmp_path, changes, message):
