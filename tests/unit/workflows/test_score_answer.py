@@ -53,7 +53,7 @@ def test_the_best_head_is_given_on_pictures_that_did_not_choose_it():
         "head_impact": 0.7, "gap": 0.5, "gap_low": 0.4, "gap_high": 0.6,
     }  # fmt: skip
     lines = describe_scores(dataclasses.replace(scores(), held_out=(half, {**half, "gap": np.nan})))
-    said = "chosen on 4 pictures, measured on 5 others: layer 2, head 1: 0.700, gap"
+    said = "best head, chosen on 4 pictures and measured on 5 others: layer 2, head 1: 0.700, gap"
     assert lines[2:4] == [f"{said} +0.500 [+0.400, +0.600]", f"{said} - [+0.400, +0.600]"]
 
 
