@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ IN_PASSING = frozenset(
 
 LEFTOVER = ".*.tmp"
 """Names of files and folders while they are written (`core/artifacts.py`)."""
+
+MARK = "# options of "
 
 ALL = ("**",)
 """Patterns of the folders of a run that shares none with others."""
@@ -54,8 +57,8 @@ def find_run(config: Any, *, done_file: str) -> bool:
         refuse_inputs_inside(config)
     elif (other := other_command(config, out)) is not None:
         raise OutputInUseError(
-            f"Output already exists: {out} holds a run of {other}. Choose another --out, or pass --overwrite to "
-            "replace it."
+            f"Output already exists: {out} holds a run of the command {other!r}. Choose another --out, or pass "
+            "--overwrite to replace it."
         )
     elif not getattr(config, "resume", False) or out.is_file():
         if hasattr(config, "resume") and (out / "config.yaml").is_file() and not (out / done_file).is_file():
@@ -145,7 +148,8 @@ def write_config(config: Any, path: Path) -> None:
         name: _plain(value) for name, value in _options(config).items() if name not in IN_PASSING or name == "out"
     }
     with atomic_file(path) as temporary:
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        temporary.write_text(f"{_mark_of(config)}\n{text}", encoding="utf-8")
 
 
 def write_provenance(out: Path, **facts: Any) -> dict[str, Any]:
@@ -184,21 +188,23 @@ def check_same_options(config: Any, out: Path) -> None:
 
 
 def other_command(config: Any, out: Path) -> str | None:
-    """Name the other command whose run a folder holds; None where it is this one's, or there is none.
-
-    Options tell commands apart: each has some that the other lacks. A later version of one command only has more.
-    """
+    """Name the other command whose run a folder holds; None where it is this one's or no config says whose it is."""
     try:
-        there = set(yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))) - IN_PASSING
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError):
+        mark, _, _ = (out / "config.yaml").read_text(encoding="utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
         return None
-    own = set(_options(config)) - IN_PASSING
-    if there <= own or own <= there:
+    if not mark.startswith(MARK) or mark == _mark_of(config):
         return None
     try:
-        return f"headimpact {read_json(out / provenance.FILE, schema=provenance.SCHEMA)['command']}"
+        return str(read_json(out / provenance.FILE, schema=provenance.SCHEMA)["command"])
     except (DataFormatError, KeyError):
-        return "another command"
+        words = re.findall("[A-Z][a-z]*", mark.removeprefix(MARK).removesuffix("Config"))
+        return " ".join(words).lower()
+
+
+def _mark_of(config: Any) -> str:
+    """Give the first line of a run's `config.yaml`, a comment, which tells commands apart."""
+    return f"{MARK}{type(config).__name__}"
 
 
 def refuse_foreign(out: Path) -> None:

@@ -78,9 +78,9 @@ def _beside_chance(scores: HeadScores, place: tuple[np.intp, ...]) -> str:
 def _held_out_lines(scores: HeadScores) -> list[str]:
     """Say what the best head of one half of the pictures has on the other, where that is known."""
     return [
-        f"best head, chosen on {half['chosen_on']} pictures and measured on {half['reported_on']} others: layer "
-        f"{half['layer_idx']}, head {half['head_idx']}: {_number(half[scores.score])}, gap {_number(half['gap'], '+.3f')} "
-        f"[{_number(half['gap_low'], '+.3f')}, {_number(half['gap_high'], '+.3f')}]"
+        f"best head, chosen on {half['chosen_on']} pictures and measured on {half['reported_on']} others: "
+        f"layer {half['layer_idx']}, head {half['head_idx']}: {_number(half[scores.score])}, "
+        f"gap {_number(half['gap'], '+.3f')} [{_number(half['gap_low'], '+.3f')}, {_number(half['gap_high'], '+.3f')}]"
         for half in scores.held_out
     ]
 
