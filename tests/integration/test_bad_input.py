@@ -469,6 +469,7 @@ def test_an_output_below_a_file_is_refused(place):
     assert str(place.out) in answer.errors[0]
 
 
+FEW = ("--calibration", 2, "--train", 2, "--validation", 0, "--test", 2)
 FULL = {
     "score": lambda p: p.score(p.data()),
     "select": lambda p: p.select(),
@@ -476,7 +477,7 @@ FULL = {
     "evaluate": lambda p: p.evaluate("--max-new-tokens", 1),
     "report": lambda p: ("report", written_scores(p.root / "scores")),
     "scenes": lambda p: ("dataset", "build", "scenes", "--count", 4),
-    "demo": lambda p: ("demo", "--model", p.model, "--calibration", 2, "--train", 2, "--validation", 0, "--test", 2),
+    "demo": lambda p: ("demo", "--model", p.model, "--random-draws", 2, *FEW),
 }
 
 

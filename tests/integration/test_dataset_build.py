@@ -361,7 +361,10 @@ LISTS = {
         lambda i, c: c["annotations"][0].update(image_id=99),
         "captions.json: annotation 1: Points nowhere",
     ),
-    "polygon far outside": (changed(segmentation=[[1, 1, 900, 1, 3, 3]]), "annotation 10: Broken polygon: point (900"),
+    "polygon far outside": (
+        changed(segmentation=[[1, 1, 900, 1, 3, 3]]),
+        "annotation 10: Misplaced outline: point (900",
+    ),
     "polygon of odd length": (changed(segmentation=[[1, 1, 3, 1, 3]]), "annotation 10: Broken polygon"),
     "polygon of texts": (changed(segmentation=[["1"] * 6]), "annotation 10: Broken polygon"),
     "runs of another size": (

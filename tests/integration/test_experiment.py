@@ -14,6 +14,9 @@ import transformers
 import yaml
 
 from headimpact.selection.selection import Selection
+from headimpact.workflows.experiment_configs import ExperimentConfig
+from headimpact.workflows.experiment_plan import planned_runs
+from headimpact.workflows.experiment_results import compare_task
 from tests.integration.conftest import done, run
 from tests.integration.test_kill_resume import start_and_kill
 from tests.meta.test_import_hygiene import run as without_model_libraries
@@ -147,6 +150,13 @@ def test_the_comparison_reads_files_only(whole, config, tmp_path):
     answer = without_model_libraries(f"from headimpact.cli.main import main\nraise SystemExit(main({words!r}))")
     assert answer.returncode == 0, answer.stderr
     assert (tmp_path / "out" / "results.md").read_text() == (whole / "results.md").read_text()
+
+
+def test_draws_that_do_not_exist_are_named_beside_the_verdict(whole, config):
+    options = {**yaml.safe_load(config.read_text()), "random_draws": 2, "primary": ("bleu_1",)}
+    asked = ExperimentConfig(out=whole, **options)
+    table = compare_task(asked, "captioning", planned_runs(asked, ARMS))
+    assert table.notes[0] == "Different draws of random: only 1 exist, 2 were asked for."
 
 
 def test_an_arm_whose_loss_is_nan_is_named_and_the_others_stand(config, tmp_path, monkeypatch, caplog):

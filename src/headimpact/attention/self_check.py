@@ -69,7 +69,8 @@ def check_capture(loaded: LoadedModel, batch: EncodedBatch) -> CaptureCheck:
         The largest differences; also written to the log.
 
     Raises:
-        RunFailedError: If capture changes the outputs, or captured rows are not eager's.
+        RunFailedError: If the model's own outputs are not finite, capture changes them, or captured rows are not
+            eager's.
         OptionError: If the batch has no response.
         UnsupportedModelError: If the model's attention cannot be captured.
     """
@@ -79,6 +80,7 @@ def check_capture(loaded: LoadedModel, batch: EncodedBatch) -> CaptureCheck:
     implementation = str(_configs(modules)[0]._attn_implementation)
     with torch.no_grad():
         plain, again = _hidden(loaded, batch), _hidden(loaded, batch)
+        _check_finite(plain, loaded)
         with capture_attention(modules, queries=queries, keys=keys) as captured:
             watched = _hidden(loaded, batch)
         eager_rows: dict[int, list[Tensor]] = {}
@@ -102,6 +104,19 @@ def check_capture(loaded: LoadedModel, batch: EncodedBatch) -> CaptureCheck:
     _judge(check, loaded.dtype, between=torch.bfloat16 if loaded.quantization else loaded.dtype)
     _logger.info("Capture self-check passed: %s.", check)
     return check
+
+
+def _check_finite(hidden: Tensor, loaded: LoadedModel) -> None:
+    """Refuse a model that computes nothing, whether captured or not.
+
+    Raises:
+        RunFailedError: If its hidden states are not finite.
+    """
+    if not torch.isfinite(hidden).all():
+        raise RunFailedError(
+            f"The outputs of {loaded.name!r} are not finite in {loaded.dtype_name}, before anything is captured; "
+            "expected numbers. Try another --dtype, and check that the checkpoint is whole and its weights are finite."
+        )
 
 
 def _judge(check: CaptureCheck, dtype: torch.dtype, *, between: torch.dtype) -> None:

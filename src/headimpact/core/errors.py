@@ -43,6 +43,10 @@ class OptionError(HeadImpactError, ValueError):
     """An option, or a combination of options, that cannot be carried out."""
 
 
+class NoSuchDrawError(OptionError):
+    """A random draw beyond the different ones that there are."""
+
+
 class IncompatibleRunsError(HeadImpactError, ValueError):
     """Runs that must not be compared or merged; the message names the differing field."""
 

@@ -27,10 +27,10 @@ def parse_json(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise DataFormatError(
-            f"Unreadable JSON: line {error.lineno} column {error.colno}: {error.msg}. Mend the file or write it again."
+            f"Unreadable JSON: line {error.lineno} column {error.colno}: {error.msg}. Write the file again."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise DataFormatError(f"Unreadable JSON: {error}. Mend the file or write it again.") from error
+        raise DataFormatError(f"Unreadable JSON: {error}. Write the file again.") from error
 
 
 def read_json_object(path: Path, name: str, faults: list[Fault]) -> Record:

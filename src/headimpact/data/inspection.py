@@ -68,8 +68,24 @@ def inspect_content(
     return Inspection(
         samples=tuple(outcome for outcome in outcomes if isinstance(outcome, Sample)),
         skips=tuple(outcome for outcome in outcomes if isinstance(outcome, Skip)),
-        faults=(*content.faults, *(fault for outcome in outcomes if isinstance(outcome, list) for fault in outcome)),
+        faults=(
+            *content.faults,
+            *_split_faults(content.entries),
+            *(fault for outcome in outcomes if isinstance(outcome, list) for fault in outcome),
+        ),
     )
+
+
+def _split_faults(entries: Sequence[PictureEntry]) -> Sequence[Fault]:
+    """Find splits whose names differ in case only, each where it first comes."""
+    first: dict[str, str] = {}
+    found: dict[str, Fault] = {}
+    for entry in entries:
+        known = first.setdefault(entry.split.casefold(), entry.split) if entry.split is not None else None
+        if entry.split is not None and entry.split != known and entry.split not in found:
+            what = f"Split {entry.split!r} differs from {known!r} in case only; expected one name for one split."
+            found[entry.split] = Fault(entry.file, entry.where, f"{what} Write it alike.")
+    return tuple(found.values())
 
 
 def _inspect_all(

@@ -107,7 +107,7 @@ def _refuse_broken_polygon(part: object, size_hw: SizeHW) -> None:
         return
     x, y = next((x, y) for x, y in zip(xs, ys, strict=True) if not (_lie_near([x], width) and _lie_near([y], height)))
     raise DataFormatError(
-        f"Broken polygon: point ({x}, {y}) is far outside the picture of {format_size(size_hw)}; "
+        f"Misplaced outline: point ({x}, {y}) is far outside the picture of {format_size(size_hw)}; "
         "expected pixel coordinates."
     )
 

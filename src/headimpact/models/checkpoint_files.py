@@ -1,16 +1,20 @@
 """Reads a checkpoint's config and weights, with one line where that fails; none of its code is run, no pickle read."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from huggingface_hub import is_offline_mode
 from safetensors import SafetensorError
 from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel
 
 from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
 from headimpact.core.registry import near_names_hint
+
+_LOG = logging.getLogger(__name__)
 
 _EXPECTED = "Expected safetensors files that fit config.json."
 
@@ -35,6 +39,8 @@ def read_config(source: str, revision: str | None) -> PretrainedConfig:
             f"Revision {revision!r} was given for the folder {source}; expected a hub id (owner/name) with it. Leave "
             "it out, or name the model on the hub."
         )
+    if not Path(source).is_dir() and not is_offline_mode():
+        _LOG.info("Asking the Hugging Face hub for %s ... (HF_HUB_OFFLINE=1 takes what is on this machine)", source)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(source, revision=revision or "main")
     except OSError as error:

@@ -97,17 +97,13 @@ def build_head_scores(
     observed = observed_means(tables)
     spread = resampled_gaps(gaps.gap, resamples=bootstrap, seed=seed)
     flat = _column_statistics(score, observed, gaps, tally, spread)
-    used = len(samples.image_ids)
-    baselines = range(columns.heads, columns.heads + len(samples.baseline_names))
-    named = dict(zip(samples.baseline_names, baselines, strict=True))
+    baselines = _baseline_statistics(samples, columns, flat)
     return HeadScores(
         score=score,
         values=_with_rates(score, {name: columns.by_head(values) for name, values in flat.items()}),
         layer_values=_with_rates(score, _layer_statistics(score, columns, flat, tally, spread)),
         counts={
-            "used": used,
-            "with_score": int((~np.isnan(samples.own)).any(axis=(1, 2)).sum()),
-            "skipped": dict(sorted(Counter(samples.skipped.values()).items())),
+            **_count_pictures(samples),
             "blind_heads": int(columns.blind.sum()),
             "largest_group": max(len(table.image_ids) for table in tables),
         },
@@ -121,16 +117,32 @@ def build_head_scores(
         },
         provenance=provenance or {},
         warnings=_warnings(samples, gaps, columns),
-        baselines={name: float(observed[column]) for name, column in named.items()},
-        baseline_statistics={
-            name: {statistic: float(values[column]) for statistic, values in flat.items()}
-            for name, column in named.items()
-        },
+        baselines={name: values[score] for name, values in baselines.items()},
+        baseline_statistics=baselines,
         held_out=best_heads_held_out(
             _seeing(gaps, columns), score=score, num_heads=shape[1], resamples=bootstrap, seed=seed
         ),
         image_hashes=tuple(sorted(hash_texts([image_id]) for image_id in samples.image_ids)),
     )
+
+
+def _count_pictures(samples: SampleScores) -> dict[str, Any]:
+    """Count the pictures that were used, those in which some head has a score, and those left out, by reason."""
+    return {
+        "used": len(samples.image_ids),
+        "with_score": int((~np.isnan(samples.own)).any(axis=(1, 2)).sum()),
+        "skipped": dict(sorted(Counter(samples.skipped.values()).items())),
+    }
+
+
+def _baseline_statistics(
+    samples: SampleScores, columns: _Columns, flat: Mapping[str, Float[np.ndarray, " columns"]]
+) -> dict[str, dict[str, float]]:
+    """Give score and statistics of every map that needs no model; their columns stand behind the heads'."""
+    return {
+        name: {statistic: float(values[column]) for statistic, values in flat.items()}
+        for column, name in enumerate(samples.baseline_names, start=columns.heads)
+    }
 
 
 def _check_samples(samples: SampleScores, shape: tuple[int, int]) -> None:
@@ -227,9 +239,8 @@ def _warnings(samples: SampleScores, gaps: PictureGaps, columns: _Columns) -> tu
             "score, not in chance level and gap."
         )
     if used < 8:
-        found.append(
-            f"Only {used} pictures were scored: p cannot become small and intervals are rough; score more pictures."
-        )
+        scored = "1 picture was" if used == 1 else f"{used} pictures were"
+        found.append(f"Only {scored} scored: p cannot become small and intervals are rough; score more pictures.")
     blind = int(columns.blind.sum())
     if blind:
         found.append(

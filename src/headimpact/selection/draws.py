@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from headimpact.core.errors import OptionError
+from headimpact.core.errors import NoSuchDrawError
 
 FEWEST_SETS = 3
 LISTED_SETS = 20_000
@@ -34,7 +34,7 @@ def draw_random(
         Layers, ascending.
 
     Raises:
-        OptionError: If there are fewer such sets than draws asked for.
+        NoSuchDrawError: If there are fewer such sets than draws asked for.
     """
     available = math.comb(len(layers), k) - (excluded is not None)
     _check_available(
@@ -68,7 +68,7 @@ def draw_replacements(
         Layers, ascending, and a sentence where the window was widened.
 
     Raises:
-        OptionError: If too few layers are left to replace all selected ones, or there are fewer different sets
+        NoSuchDrawError: If too few layers are left to replace all selected ones, or there are fewer different sets
             than draws asked for.
 
     Source: depth-matched random of the scores page (`docs/method.md`).
@@ -181,7 +181,7 @@ def take_draw(
         The set.
 
     Raises:
-        OptionError: If no further different set turns up.
+        NoSuchDrawError: If no further different set turns up.
     """
     known: set[T | None] = {None, excluded}
     found = -1
@@ -193,7 +193,7 @@ def take_draw(
         found += 1
         if found == draw:
             return one
-    raise OptionError(f"No further set of {kind} was found after {found + 1} draws. Ask for fewer draws.")
+    raise NoSuchDrawError(f"No further set of {kind} was found after {found + 1} draws. Ask for fewer draws.")
 
 
 def _named(layers: Sequence[int]) -> str:
@@ -205,10 +205,10 @@ def _check_available(available: int, draw: int, *, kind: str) -> None:
     """Refuse a draw beyond the sets there are.
 
     Raises:
-        OptionError: If there are too few.
+        NoSuchDrawError: If there are too few.
     """
     if draw >= available:
         remedy = f"Ask for at most {available} draws, or choose another k." if available else "Choose a smaller k."
-        raise OptionError(
+        raise NoSuchDrawError(
             f"Draw {draw} does not exist: there are {available} different {kind} (draws count from 0). {remedy}"
         )

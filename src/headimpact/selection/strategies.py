@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from numbers import Integral
 
 import numpy as np
 
@@ -91,9 +92,9 @@ def select_layers(
 
     Raises:
         UnknownNameError: If strategy or target module is unknown.
-        OptionError: If k and budget are both given, either is given with `all`, k is below 1 or larger than the layers
-            left, the budget is below one layer at r = 1, a strategy needs scores and has none, a draw is given to
-            a strategy without draws, or there are fewer different draws than asked for.
+        OptionError: If k and budget are both given or one is of the wrong kind, either is given with `all`, k is below
+            1 or larger than the layers left, the budget is below one layer at r = 1, a strategy needs scores and has
+            none, a draw is given to a strategy without draws, or there are fewer different draws than asked for.
     """
     choose: Callable[[LayerPool], Chosen] = STRATEGIES.load(strategy)
     with_scores = scores if isinstance(scores, HeadScores) else None
@@ -192,6 +193,9 @@ def _check_options(strategy: str, k: int | None, budget: str | None, draw: int) 
     Raises:
         OptionError: If they do.
     """
+    for name, value, kind, example in (("k", k, Integral, "4"), ("budget", budget, str, "'204800' or '0.01%'")):
+        if value is not None and not isinstance(value, kind):
+            raise OptionError(f"{name} is {value!r}, of type {type(value).__name__}; expected the like of {example}.")
     if k is not None and budget is not None:
         raise OptionError(f"Both k = {k} and budget = {budget} were given. Pass one of them.")
     if strategy == "all" and (k is not None or budget is not None):

@@ -155,8 +155,7 @@ def tune_adapter(
         )
         if processes.is_main_process:
             _save_adapter(attached, result.adapter, overwrite=overwrite)
-    if processes.is_main_process:
-        _write_record(out / RECORD_FILE, result, loaded, selection, options, cache=cache)
+            _write_record(out / RECORD_FILE, result, loaded, selection, options, cache=cache)
     processes.wait_for_everyone()
     return result
 

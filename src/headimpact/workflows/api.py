@@ -7,7 +7,7 @@ themselves say (model, device, data folder, split) is taken from them.
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from headimpact.comparison.table import ComparisonTable
 from headimpact.core.errors import DataFormatError, OptionError
@@ -98,7 +98,7 @@ def score_heads(loaded: "LoadedModel", dataset: KeyObjectDataset, *, out: str | 
         OptionError: If an option is unknown or out of range.
         HeadImpactError: As for `headimpact score`.
     """
-    config = _config(ScoreConfig, loaded, dataset, out, {"adapter": loaded.adapter, **options})
+    config = _config(ScoreConfig, loaded, dataset, out, options)
     score_options.check_options(config)
     if find_run(config, done_file=JSON_FILE):
         check_same_pictures(config.out, dataset, may_be_fewer=config.until_stable)
@@ -157,7 +157,7 @@ def evaluate(loaded: "LoadedModel", dataset: KeyObjectDataset, *, out: str | Pat
         OptionError: If an option is unknown or out of range.
         HeadImpactError: As for `headimpact evaluate`.
     """
-    config = _config(EvaluateConfig, loaded, dataset, out, {"adapter": loaded.adapter, **options})
+    config = _config(EvaluateConfig, loaded, dataset, out, options)
     evaluation.check_options(config)
     dataset, template = ask_task(config, dataset)
     prompt = prompt_for(config, dataset) if template is None else template.prompt
@@ -262,14 +262,25 @@ def _config(
 
     Raises:
         DataFormatError: If there is no picture.
-        OptionError: If an option is unknown.
+        OptionError: If an option is unknown, a text where a number is expected, or a name or folder stands for a model
+            or a data set.
     """
+    for given, what, loader in ((loaded, "model", "load_model"), (dataset, "data set", "read_dataset")):
+        if isinstance(given, (str, Path)):
+            raise OptionError(
+                f"The {what} is {str(given)!r}; expected it loaded. Pass headimpact.{loader}({str(given)!r})."
+            )
     if not len(dataset):
         raise DataFormatError(f"No picture: the data set of {dataset.root} is empty; expected at least one.")
     known = {field.name: field.default for field in dataclasses.fields(config_class) if field.name not in TAKEN}
-    for name in options:
+    kinds = get_type_hints(config_class)
+    for name, value in options.items():
         if name not in known:
             raise OptionError(unknown_name_message("option", name, known))
+        if isinstance(value, str) and not {str, Path} & {kinds[name], *get_args(kinds[name])}:
+            raise OptionError(f"Option {name!r} is the text {value!r}; expected it without quotes.")
+    if "adapter" in known:
+        options = {"adapter": loaded.adapter, **options}
     options = {
         name: (value,) if isinstance(value, str) and isinstance(known[name], tuple) else value
         for name, value in options.items()

@@ -1,21 +1,23 @@
 """The arms of an experiment: the choice, its opposite, habits, other ways to choose, and random choices."""
 
 import dataclasses
+import functools
+import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
 
 from headimpact.comparison.runs import BUDGET_TOLERANCE
-from headimpact.core.errors import OptionError
+from headimpact.core.errors import NoSuchDrawError, OptionError
 from headimpact.scoring.combination import find_score
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.selection.heads import select_heads
 from headimpact.selection.selection import Selection
 from headimpact.selection.strategies import select_layers
 
-TOP, RANDOM = "top-k", "random"
-DRAWN = (RANDOM, "depth-matched", "random-heads")
+TOP, RANDOM, DEPTH_MATCHED = "top-k", "random", "depth-matched"
+DRAWN = (RANDOM, DEPTH_MATCHED, "random-heads")
 """Arms of which there are several draws."""
-ARMS = (TOP, "bottom-k", "last-n", RANDOM, "depth-matched", "all", "top-heads", "random-heads", "gate-gradient")
+ARMS = (TOP, "bottom-k", "last-n", RANDOM, DEPTH_MATCHED, "all", "top-heads", "random-heads", "gate-gradient")
 """Arms that an experiment can have, in the order in which they are tuned."""
 ENTIRE = "all"
 """The arm that costs more than the others: LoRA on every layer, as one would without a choice."""
@@ -53,10 +55,71 @@ class ArmRequest:
         return ["random: every other set of k layers"] if count is None else [f"{name}-{draw}" for draw in range(count)]
 
 
+def check_draws(wanted: ArmRequest, sized: Selection) -> None:
+    """Refuse more draws of layers than there can be, whatever the scores will be.
+
+    Args:
+        wanted: The arms.
+        sized: Has as many layers as an arm will.
+
+    Raises:
+        OptionError: If there cannot be as many; the message names the most.
+    """
+    layers, k = len(sized.architecture.attention_layers), len(sized.layers)
+    kinds = {
+        RANDOM: (math.comb(layers, k) - 1, "other than the chosen one"),
+        DEPTH_MATCHED: (math.comb(layers - k, k), "with none of the chosen ones"),
+    }
+    for name, (most, kind) in kinds.items():
+        asked = wanted.draws[name] if name in wanted.names else None
+        if asked is not None and asked > most:
+            raise OptionError(
+                f"--{name}-draws is {asked}; at most {most} different sets of {k} out of {layers} layers {kind} exist. "
+                f"Ask for {most} or fewer, or choose another number of layers with --k or --budget."
+            )
+
+
+def choose_for_ranks(
+    scores: HeadScores, wanted: ArmRequest, ranks: Sequence[int]
+) -> dict[int, list[tuple[str, Selection]]]:
+    """Choose what every arm tunes at every rank; a draw that some rank lacks is left out at all of them.
+
+    Args:
+        scores: What layers and heads are chosen by.
+        wanted: The arms.
+        ranks: LoRA ranks.
+
+    Returns:
+        For each rank, name and selection of each arm or draw.
+
+    Raises:
+        HeadImpactError: As `choose_arms` says.
+    """
+    chosen = {r: choose_arms(scores, wanted, r=r) for r in ranks}
+    lacking = {label for label in wanted.labels() if any(label not in dict(arms) for arms in chosen.values())}
+    return {r: [(label, one) for label, one in arms if label not in lacking] for r, arms in chosen.items()}
+
+
+def describe_fewer_draws(wanted: ArmRequest, labels: Sequence[str]) -> list[str]:
+    """Say of which arms fewer different draws exist than were asked for, in sentences.
+
+    Args:
+        wanted: The arms.
+        labels: Names of the arms and draws that were chosen.
+    """
+    notes = []
+    for name in (name for name in DRAWN if name in wanted.names):
+        asked, found = wanted.draws[name], sum(label.rpartition("-")[0] == name for label in labels)
+        if asked is not None and found < asked:
+            notes.append(f"Different draws of {name}: only {found} exist, {asked} were asked for.")
+    return notes
+
+
 def choose_arms(scores: HeadScores, wanted: ArmRequest, *, r: int) -> list[tuple[str, Selection]]:
     """Choose what every arm tunes at one rank.
 
     Arms of single heads fill as many live parameters as the top layers take. A selection's strategy is the arm's name.
+    Where fewer different draws of an arm exist than are asked for, all of them are taken.
 
     Args:
         scores: What layers and heads are chosen by.
@@ -67,8 +130,9 @@ def choose_arms(scores: HeadScores, wanted: ArmRequest, *, r: int) -> list[tuple
         Name and selection of each arm or draw, in the order in which they are tuned.
 
     Raises:
-        OptionError: If k or the budget does not fit the model, there are fewer choices than draws, or an arm would not
-            have as many live parameters as the others.
+        NoSuchDrawError: If there is no random choice but the top one: no chance level, so no verdict.
+        OptionError: If k or the budget does not fit the model, or an arm would not have as many live parameters as the
+            others.
         UnknownNameError: If the model has no such projection, or the run no gate gradients.
     """
 
@@ -108,8 +172,14 @@ def choose_arms(scores: HeadScores, wanted: ArmRequest, *, r: int) -> list[tuple
         if count is None:
             arms += every_other_choice(top)
             continue
+        choose = special.get(name, functools.partial(layers, name))
         for draw in range(count):
-            chosen = special[name](draw) if name in special else layers(name, draw)
+            try:
+                chosen = choose(draw)
+            except NoSuchDrawError:
+                if name == RANDOM and not draw:
+                    raise
+                break
             label = f"{name}-{draw}" if name in DRAWN else name
             arms.append((label, dataclasses.replace(chosen, strategy=name)))
     _check_equal_cost(arms)

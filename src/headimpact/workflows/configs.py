@@ -226,7 +226,7 @@ class TuneConfig(TaskOptions, ModelOptions, DataOptions, OutputOptions):
     epochs: Annotated[float | None, arg(metavar="FLOAT")] = None
     """Passes over all examples, in place of --max-steps."""
     learning_rate: float = 2e-3
-    """Peak learning rate of AdamW."""
+    """Peak learning rate of AdamW; the default was tried on the embedded model only."""
     warmup_ratio: float = 0.05
     """Share of the steps spent warming up."""
     weight_decay: float = 0.0

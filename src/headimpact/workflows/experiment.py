@@ -5,13 +5,14 @@ out over processes and machines that see the same folder.
 """
 
 import dataclasses
+import logging
 import os
 import time
 
 from headimpact.core.errors import OptionError
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.workflows.answers import print_answer
-from headimpact.workflows.arms import choose_arms
+from headimpact.workflows.arms import choose_for_ranks, describe_fewer_draws
 from headimpact.workflows.configs import ModelOptions, ScoreConfig
 from headimpact.workflows.dataset import prompt_for
 from headimpact.workflows.experiment_bench import Bench, model_options
@@ -32,6 +33,8 @@ from headimpact.workflows.experiment_results import FAILED, REPORT_FILE, compare
 from headimpact.workflows.experiment_runs import carry_out_all, leave_launcher, share_arms
 from headimpact.workflows.opening import open_model
 from headimpact.workflows.run_folder import check_same_options, claim_run, find_run, started_run
+
+_LOG = logging.getLogger(__name__)
 
 WORK = ("scores/*samples/shard_*", ARMS_FILE)
 """Files of a run that are worth keeping when it fails."""
@@ -121,7 +124,9 @@ def choose_step(config: ExperimentConfig) -> Bench:
         if not (config.out / ARMS_FILE).is_file():
             scores = score_step(bench)
             wanted = wanted_arms(config)
-            write_arms(bench.folder, {r: choose_arms(scores, wanted, r=r) for r in config.r})
+            write_arms(bench.folder, choose_for_ranks(scores, wanted, config.r))
+            for note in describe_fewer_draws(wanted, read_arms(bench.folder)):
+                _LOG.warning("%s", note)
     return bench
 
 

@@ -76,7 +76,8 @@ class ExperimentConfig(MetricOptions, ModelOptions, OutputOptions):
     max_steps: tuple[int, ...] = (50,)
     """Optimizer steps per arm; several make a grid, settled for each arm on `validation`."""
     learning_rate: tuple[float, ...] = (2e-2,)
-    """Peak learning rate; several make a grid, settled for each arm on `validation`."""
+    """Peak learning rate; several make a grid, settled for each arm on `validation`; the default was tried on the
+    embedded model only."""
     gradient_accumulation_steps: int = 1
     """Batches per optimizer step."""
     gradient_checkpointing: bool = False

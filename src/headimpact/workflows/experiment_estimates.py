@@ -39,6 +39,9 @@ BYTES_OF_LORA = 16
 """Bytes per trained parameter: weight, gradient and AdamW's two moments, in 32 bits."""
 QUESTIONS_PER_SCENE = 32
 """About how many questions a generated scene has, while none is made."""
+OPERATIONS = {"PFLOP": 1e15, "TFLOP": 1e12, "GFLOP": 1e9}
+TIMES = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
+SIZES = {"GB": 1e9, "MB": 1e6}
 QUANTIZED_BYTES = {"4bit": 0.5, "8bit": 1.0}
 _LOG = logging.getLogger(__name__)
 
@@ -249,7 +252,7 @@ def _describe(
     config: ExperimentConfig, architecture: ArchitectureSummary, selections: Sequence[Selection], estimate: Estimate
 ) -> list[str]:
     """Say what would be done."""
-    hours = estimate.operations / (config.tflops * 1e12) / 3600
+    seconds = estimate.operations / (config.tflops * 1e12)
     return [
         f"model: {architecture.model_type}, {architecture.num_layers} layers of {architecture.num_heads} heads, "
         f"{architecture.total_parameters:,} parameters",
@@ -259,7 +262,19 @@ def _describe(
         ),
         f"learned: {config.tune_task}; evaluated: {', '.join(tasks_of(config))}",
         f"runs: {estimate.tuned} tuned, {estimate.tried} tried in a grid of {len(grid(config))}",
-        f"estimate: {estimate.operations / 1e15:,.0f} PFLOP, {hours:.1f} hours at {config.tflops:g} TFLOP/s with "
-        f"{config.tokens} tokens a picture; memory {estimate.memory_bytes / 1e9:.1f} GB at --batch-size "
-        f"{config.batch_size}",
+        f"estimate: {_in_units(estimate.operations, OPERATIONS)}, {_in_units(seconds, TIMES)} at "
+        f"{config.tflops:g} TFLOP/s with {config.tokens} tokens a picture; memory "
+        f"{_in_units(estimate.memory_bytes, SIZES)} at --batch-size {config.batch_size}",
     ]
+
+
+def _in_units(amount: float, units: Mapping[str, float]) -> str:
+    """Write an amount in the largest unit of which it is at least one; in the smallest where it is not.
+
+    Example:
+        >>> _in_units(5400, TIMES), _in_units(0.2, TIMES), _in_units(4.321e18, OPERATIONS)
+        ('1.5 hours', '0.2 seconds', '4,321 PFLOP')
+    """
+    name = next((name for name, size in units.items() if amount >= size), list(units)[-1])
+    count = amount / units[name]
+    return f"{count:,.{0 if count >= 100 else 1}f} {name}"

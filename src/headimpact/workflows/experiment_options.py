@@ -13,11 +13,11 @@ from headimpact.evaluation.tokenizers import TOKENIZERS
 from headimpact.selection.selection import Selection
 from headimpact.selection.strategies import select_layers
 from headimpact.tuning.options import TuningOptions
-from headimpact.workflows.arms import ARMS, RANDOM, TOP
+from headimpact.workflows.arms import ARMS, RANDOM, TOP, check_draws
 from headimpact.workflows.dataset import read_checked
 from headimpact.workflows.experiment_bench import data_folder
 from headimpact.workflows.experiment_configs import ExperimentConfig
-from headimpact.workflows.experiment_plan import grid, tasks_of
+from headimpact.workflows.experiment_plan import grid, tasks_of, wanted_arms
 from headimpact.workflows.score_options import BASELINES
 from headimpact.workflows.tasks import CAPTIONING, TASKS, VQA
 
@@ -200,10 +200,11 @@ def check_arms(config: ExperimentConfig, architecture: ArchitectureSummary) -> l
         For every rank a selection that costs what an arm will.
 
     Raises:
-        OptionError: If k, r, the budget or the projections do not fit the model.
+        OptionError: If k, r, the budget or the projections do not fit the model, or there are not as many sets of
+            layers as draws.
         UnknownNameError: If the model has no such projection.
     """
-    return [
+    selections = [
         select_layers(
             architecture,
             strategy="last-n",
@@ -214,6 +215,9 @@ def check_arms(config: ExperimentConfig, architecture: ArchitectureSummary) -> l
         )
         for r in config.r
     ]
+    for selection in selections:
+        check_draws(wanted_arms(config), selection)
+    return selections
 
 
 def read_splits(config: ExperimentConfig) -> KeyObjectDataset:

@@ -11,6 +11,7 @@ from headimpact.evaluation.results import METRICS_FILE
 from headimpact.report.builder import build_report
 from headimpact.selection.selection import Selection
 from headimpact.workflows.answers import print_answer
+from headimpact.workflows.arms import describe_fewer_draws
 from headimpact.workflows.comparison import describe_table, write_comparison
 from headimpact.workflows.experiment_configs import ExperimentConfig
 from headimpact.workflows.experiment_plan import (
@@ -23,6 +24,7 @@ from headimpact.workflows.experiment_plan import (
     planned_runs,
     read_arms,
     tasks_of,
+    wanted_arms,
 )
 
 REPORT_FILE, RESULTS_FILE = "report.html", "results.md"
@@ -84,6 +86,7 @@ def compare_task(config: ExperimentConfig, task: str, runs: list[PlannedRun]) ->
         generator=np.random.default_rng(config.seed),
         resamples=config.bootstrap,
         notes=[
+            *describe_fewer_draws(wanted_arms(config), read_arms(folder)),
             *(f"Failed, left out: {name}. {reason}" for name, reason in failed.items()),
             *([f"Not finished, left out: {len(left)} of {len(places)} runs ({named})."] if left else []),
         ],

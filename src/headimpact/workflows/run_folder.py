@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import yaml
 
 from headimpact.core import provenance
-from headimpact.core.artifacts import atomic_file, refuse_used, write_json
+from headimpact.core.artifacts import atomic_file, read_json, refuse_used, write_json
 from headimpact.core.errors import DataFormatError, HeadImpactError, OptionError, OutputInUseError, RunFailedError
 
 IN_PASSING = frozenset(
@@ -23,6 +24,8 @@ IN_PASSING = frozenset(
 
 LEFTOVER = ".*.tmp"
 """Names of files and folders while they are written (`core/artifacts.py`)."""
+
+MARK = "# options of "
 
 ALL = ("**",)
 """Patterns of the folders of a run that shares none with others."""
@@ -43,7 +46,7 @@ def find_run(config: Any, *, done_file: str) -> bool:
 
     Raises:
         OutputInUseError: If the folder is in use and neither `overwrite` nor `resume` is on, or if it
-            belongs to something else.
+            belongs to something else, such as a run of another command, which is named.
         OptionError: If a run was started with other options, or `overwrite` would delete an input; the message names
             them.
         DataFormatError: If its `config.yaml` is broken.
@@ -52,6 +55,11 @@ def find_run(config: Any, *, done_file: str) -> bool:
     if config.overwrite:
         refuse_foreign(out)
         refuse_inputs_inside(config)
+    elif (other := other_command(config, out)) is not None:
+        raise OutputInUseError(
+            f"Output already exists: {out} holds a run of the command {other!r}. Choose another --out, or pass "
+            "--overwrite to replace it."
+        )
     elif not getattr(config, "resume", False) or out.is_file():
         if hasattr(config, "resume") and (out / "config.yaml").is_file() and not (out / done_file).is_file():
             raise OutputInUseError(
@@ -140,7 +148,8 @@ def write_config(config: Any, path: Path) -> None:
         name: _plain(value) for name, value in _options(config).items() if name not in IN_PASSING or name == "out"
     }
     with atomic_file(path) as temporary:
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        temporary.write_text(f"{_mark_of(config)}\n{text}", encoding="utf-8")
 
 
 def write_provenance(out: Path, **facts: Any) -> dict[str, Any]:
@@ -176,6 +185,26 @@ def check_same_options(config: Any, out: Path) -> None:
                 f"Cannot resume {out}: --{name.replace('_', '-')} is {_said(now)} now and was {_said(then)} when the "
                 "run began. Give the same options, or another --out."
             )
+
+
+def other_command(config: Any, out: Path) -> str | None:
+    """Name the other command whose run a folder holds; None where it is this one's or no config says whose it is."""
+    try:
+        mark, _, _ = (out / "config.yaml").read_text(encoding="utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    if not mark.startswith(MARK) or mark == _mark_of(config):
+        return None
+    try:
+        return str(read_json(out / provenance.FILE, schema=provenance.SCHEMA)["command"])
+    except (DataFormatError, KeyError):
+        words = re.findall("[A-Z][a-z]*", mark.removeprefix(MARK).removesuffix("Config"))
+        return " ".join(words).lower()
+
+
+def _mark_of(config: Any) -> str:
+    """Give the first line of a run's `config.yaml`, a comment, which tells commands apart."""
+    return f"{MARK}{type(config).__name__}"
 
 
 def refuse_foreign(out: Path) -> None:

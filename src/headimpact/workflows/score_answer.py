@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from headimpact.data.word_kinds import KINDS, OBJECT_KINDS
+from headimpact.report.sections.baselines import NAMES
 from headimpact.scoring import is_variant
 from headimpact.scoring.agreement import ScoreAgreement
 from headimpact.scoring.depth import depth_alone
@@ -21,19 +22,18 @@ def describe_scores(scores: HeadScores, agreement: ScoreAgreement | None = None)
     skipped = ", ".join(f"{count} {reason}" for reason, count in scores.counts["skipped"].items()) or "none"
     return [
         f"pictures: {scores.counts['used']} used, skipped: {skipped}",
-        f"best head: layer {best[0]}, head {best[1]}: {heads[scores.score][best]:.3f}, "
-        f"chance {heads['null_mean'][best]:.3f}, gap {heads['gap'][best]:+.3f} "
-        f"[{heads['gap_low'][best]:+.3f}, {heads['gap_high'][best]:+.3f}]",
-        f"heads above chance (q <= 0.05): {significant} of {heads['q'].size}",
-        *(f"{name}: {'none found' if np.isnan(value) else f'{value:.3f}'}" for name, value in scores.baselines.items()),
+        f"best head: layer {best[0]}, head {best[1]}: {heads[scores.score][best]:.3f}, {_beside_chance(scores, best)}",
+        *_held_out_lines(scores),
+        f"heads above chance (q <= 0.05): {'not known' if np.isnan(heads['gap']).all() else significant} of "
+        f"{heads['q'].size}",
+        *(
+            f"for comparison, {NAMES.get(name, name)}: {'none found' if np.isnan(value) else f'{value:.3f}'}"
+            for name, value in scores.baselines.items()
+        ),
         *_twin_line(scores),
         *_depth_line(scores),
         "layer  score  chance     gap       q",
-        *(
-            f"{layer:>5}  {layers[scores.score][layer]:.3f}   {layers['null_mean'][layer]:.3f}  "
-            f"{layers['gap'][layer]:+.3f}  {layers['q'][layer]:.4f}"
-            for layer in range(len(layers["q"]))
-        ),
+        *(_layer_line(scores, layer) for layer in range(len(layers["q"]))),
         *(f"warning: {warning}" for warning in scores.warnings),
         f"layers by score: {' '.join(map(str, rank_layers(scores)))}",
         *(
@@ -64,6 +64,43 @@ def pictures_by_kind(scores: HeadScores) -> dict[str, int]:
     return {kind: count["with_score"] for kind, count in counts.items() if "with_score" in count}
 
 
+def _beside_chance(scores: HeadScores, place: tuple[np.intp, ...]) -> str:
+    """Write a head's chance level and gap, or say why there is none."""
+    null_mean, gap, low, high = (
+        float(scores.values[name][place]) for name in ("null_mean", "gap", "gap_low", "gap_high")
+    )
+    if np.isnan(gap):
+        alone = scores.counts["used"] == 1
+        return f"{'no other picture to hold it against, so ' if alone else ''}chance and gap are not known"
+    return f"chance {null_mean:.3f}, gap {gap:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def _held_out_lines(scores: HeadScores) -> list[str]:
+    """Say what the best head of one half of the pictures has on the other, where that is known."""
+    return [
+        f"best head, chosen on {half['chosen_on']} pictures and measured on {half['reported_on']} others: "
+        f"layer {half['layer_idx']}, head {half['head_idx']}: {_number(half[scores.score])}, "
+        f"gap {_number(half['gap'], '+.3f')} [{_number(half['gap_low'], '+.3f')}, {_number(half['gap_high'], '+.3f')}]"
+        for half in scores.held_out
+    ]
+
+
+def _layer_line(scores: HeadScores, layer: int) -> str:
+    """Write a layer's score beside chance; without a chance level there is no q either."""
+    value, null_mean, gap, q = (
+        float(scores.layer_values[name][layer]) for name in (scores.score, "null_mean", "gap", "q")
+    )
+    q = np.nan if np.isnan(gap) else q
+    return (
+        f"{layer:>5}  {_number(value):>5}  {_number(null_mean):>6}  {_number(gap, '+.3f'):>6}  {_number(q, '.4f'):>6}"
+    )
+
+
+def _number(value: float, spec: str = ".3f") -> str:
+    """Write a number; a dash where it is not known."""
+    return "-" if np.isnan(value) else format(float(value), spec)
+
+
 def _twin_line(scores: HeadScores) -> list[str]:
     """Say what the untrained twin's best head reaches, where it was scored."""
     if scores.baseline is None or np.isnan(values := scores.baseline.values[scores.score]).all():
@@ -86,7 +123,7 @@ def _score_lines(scores: HeadScores, agreement: ScoreAgreement | None) -> list[s
     """List every score's best head beside chance, and how far it ranks the heads like the run's own score."""
     every = (scores, *scores.others.values())
     width = max(len(other.score) for other in every)
-    lines = [f"{'score':<{width}}  best head  value  chance     gap  heads above chance  rank correlation"]
+    lines = [f"{'score':<{width}}          best head  value  chance     gap  heads above chance  rank correlation"]
     for other in every:
         values = other.values[other.score]
         if np.isnan(values).all() or other.why_unranked:
@@ -96,7 +133,7 @@ def _score_lines(scores: HeadScores, agreement: ScoreAgreement | None) -> list[s
         above = f"{int(np.nansum(other.values['q'] <= 0.05))} of {values.size}"
         has_chance = not np.isnan(other.values["gap"][place])
         chance = f"{other.values['null_mean'][place]:>6.3f}  {other.values['gap'][place]:>+6.3f}  {above:>18}"
-        line = f"{other.score:<{width}}  {f'{place[0]}.{place[1]}':>9}  {values[place]:.3f}  "
+        line = f"{other.score:<{width}}  {f'layer {place[0]}, head {place[1]}':>17}  {values[place]:.3f}  "
         line += chance if has_chance else f"{'-':>6}  {'-':>6}  {'-':>18}"
         lines.append(f"{line}  {_correlation(other.score, agreement)}".rstrip())
     if rest := pictures_by_kind(scores):

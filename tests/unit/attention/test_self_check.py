@@ -58,6 +58,14 @@ def test_can_fail_on_a_changed_output(tiny_model, monkeypatch):
         check_capture(loaded, sample(loaded))
 
 
+def test_outputs_that_are_no_numbers_are_the_models_own(tiny_model, monkeypatch):
+    loaded = tiny_model("llava-siglip")
+    hidden = self_check._hidden
+    monkeypatch.setattr(self_check, "_hidden", lambda *args: hidden(*args) * float("nan"))
+    with pytest.raises(RunFailedError, match=r"are not finite in float32, before anything is captured.*--dtype, and"):
+        check_capture(loaded, sample(loaded))
+
+
 def test_kernels_that_do_not_repeat_themselves_are_judged_by_that():
     self_check._judge(CaptureCheck("sdpa", "float32", 1e-7, 1e-7, 0.0, 0.0), torch.float32, between=torch.float32)
     with pytest.raises(RunFailedError, match="changes the model's outputs"):

@@ -1,13 +1,14 @@
 import json
+import logging
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig
+from transformers import AutoConfig, LlamaConfig
 
 from headimpact.core.errors import DataFormatError, OptionError, UnsupportedModelError
-from headimpact.models import checkpoints
+from headimpact.models import checkpoint_files, checkpoints
 from headimpact.models.loading import load_model, untrained_twin
 from headimpact.models.placement import resolve_device, resolve_dtype
 
@@ -200,3 +201,14 @@ class TestUntrainedTwin:
     def test_a_seed_out_of_range(self, tiny_model):
         with pytest.raises(OptionError, match="Seed out of range: got -1"):
             untrained_twin(tiny_model("llava-siglip"), -1)
+
+
+def test_a_hub_that_is_asked_is_named_before_it_answers(monkeypatch, caplog):
+    def no_network(source, **options):
+        assert f"Asking the Hugging Face hub for {source}" in caplog.text
+        raise OSError("no network")
+
+    monkeypatch.setattr(checkpoint_files, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(AutoConfig, "from_pretrained", no_network)
+    with caplog.at_level(logging.INFO, logger="headimpact"), pytest.raises(DataFormatError, match="no network"):
+        load_model("nobody/nothing", device="cpu")

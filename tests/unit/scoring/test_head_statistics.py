@@ -253,7 +253,7 @@ def test_few_pictures_are_scored_with_a_warning():
     assert (one.values["p"] == 1).all()
     assert np.isnan(one.values["gap"]).all()
     assert one.held_out == ()
-    assert "Only 1 pictures were scored" in one.warnings[0]
+    assert "Only 1 picture was scored" in one.warnings[0]
 
 
 def test_default_draws_follow_the_heads():

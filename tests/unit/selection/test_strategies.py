@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import pytest
 
@@ -186,3 +188,19 @@ def test_k_is_held_against_the_layers_left():
         select_layers(head_scores((NAN, 0.1, NAN)), k=2)
     with pytest.raises(OptionError, match="none has a score"):
         select_layers(head_scores((NAN, NAN)), k=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": "2"}, "k is '2', of type str; expected the like of 4"),
+        ({"budget": 204_800}, "budget is 204800, of type int; expected the like of '204800' or"),
+    ],
+)
+def test_a_text_for_a_number_and_a_number_for_a_text_are_refused(options, message):
+    """In a process of its own, since tests check types on the way in."""
+    code = (
+        f"import headimpact, tests.unit.selection.makers as m; headimpact.select_layers(m.head_scores(), **{options})"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert f"OptionError: {message}" in answer.stderr

@@ -1,5 +1,6 @@
 import dataclasses
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -89,6 +90,18 @@ def test_wrong_options_are_refused_before_anything_is_written(
 ):
     with pytest.raises(OptionError, match=message):
         function(tiny_model("llava-siglip"), dataset, out=tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_in_place_of_what_it_names_is_refused(tiny_model, dataset, tmp_path):
+    loaded, name_only, folder_only = tiny_model("llava-siglip"), cast("Any", "embedded"), cast("Any", Path("data"))
+    with pytest.raises(OptionError, match=r"The model is 'embedded'; .* Pass headimpact.load_model\('embedded'\)"):
+        api.score_heads(name_only, dataset, out=tmp_path / "out")
+    with pytest.raises(OptionError, match=r"The data set is 'data'; .* Pass headimpact.read_dataset\('data'\)"):
+        api.evaluate(loaded, folder_only, out=tmp_path / "out")
+    for name, value in {"batch_size": "4", "draws": "50", "sinks": "yes"}.items():
+        with pytest.raises(OptionError, match=f"Option '{name}' is the text '{value}'; expected it without quotes"):
+            api.score_heads(loaded, dataset, out=tmp_path / "out", **{name: value})
     assert not (tmp_path / "out").exists()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from headimpact.core.errors import OptionError
 from headimpact.scoring.head_scores import STATISTICS, HeadScores
-from headimpact.workflows.arms import ARMS, ArmRequest, choose_arms
+from headimpact.workflows.arms import ARMS, ArmRequest, choose_arms, choose_for_ranks, describe_fewer_draws
 from tests.integration.makers import TINY
 
 DRAWS: dict[str, int | None] = {"random": 2, "depth-matched": 1, "random-heads": 2}
@@ -70,3 +70,32 @@ def test_every_other_set_of_layers_counts_as_a_draw():
     assert (
         "random: every other set of k layers" in dataclasses.replace(WANTED, draws={**DRAWS, "random": None}).labels()
     )
+
+
+def test_draws_beyond_the_sets_there_are_are_left_out_and_named():
+    deep = dataclasses.replace(TINY, num_layers=12, attention_layers=())
+    looks = np.linspace(0.1, 0.9, 48, dtype=np.float32).reshape(12, 4)
+    names = ("top-k", "random", "depth-matched")
+    wanted = dataclasses.replace(WANTED, names=names, draws={**DRAWS, "depth-matched": 7})
+    arms = choose_arms(one_score("head_impact", looks, deep), wanted, r=2)
+    near = {one.layers for name, one in arms if one.strategy == "depth-matched"}
+    assert near == {(8,), (9,), (10,)}  # of the top layer 11, in the window that has three
+    assert describe_fewer_draws(wanted, [name for name, _ in arms]) == [
+        "Different draws of depth-matched: only 3 exist, 7 were asked for."
+    ]
+    assert not describe_fewer_draws(WANTED, WANTED.labels())
+
+
+def test_a_draw_that_one_rank_lacks_is_left_out_at_all_ranks():
+    names = ("top-k", "random")
+    wanted = dataclasses.replace(WANTED, names=names, k=None, budget="450", draws={**DRAWS, "random": 3})
+    chosen = choose_for_ranks(scores(), wanted, (2, 4))
+    assert [len(arms[0][1].layers) for arms in chosen.values()] == [2, 1]
+    assert [[name for name, _ in arms] for arms in chosen.values()] == [["top-k", "random-0", "random-1"]] * 2
+
+
+def test_scores_that_leave_no_random_choice_are_refused():
+    looks = np.full((3, 4), np.nan, dtype=np.float32)
+    looks[1] = 0.5
+    with pytest.raises(OptionError, match="Draw 0 does not exist"):
+        choose_arms(one_score("head_impact", looks, TINY), dataclasses.replace(WANTED, names=("top-k", "random")), r=2)

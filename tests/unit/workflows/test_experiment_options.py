@@ -135,3 +135,19 @@ def test_an_exhaustive_study_counts_every_other_set(tmp_path):
     config = DemoConfig(out=tmp_path, arms=("top-k", "random"), exhaustive=True, k=1)
     counts = {"calibration": 1, "train": 1, "validation": 1, "test": 1}
     assert estimate_experiment(config, TINY, check_arms(config, TINY), counts).tuned == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"random_draws": 3}, "--random-draws is 3; at most 2 different sets of 1 out of 3 layers other than"),
+        ({"depth_matched_draws": 3}, "--depth-matched-draws is 3; at most 2 different sets of 1 out of 3 layers with"),
+        ({"k": 2, "depth_matched_draws": 1}, "at most 0 different sets of 2 out of 3 .* Ask for 0 or fewer, or choose"),
+    ],
+)
+def test_more_draws_than_there_can_be_are_refused_before_anything_is_scored(tmp_path, changes, message):
+    possible: dict[str, Any] = {"k": 1, "random_draws": 2, "depth_matched_draws": 2}
+    arms = ("top-k", "random", "depth-matched")
+    check_arms(ExperimentConfig(out=tmp_path, arms=arms, **possible), TINY)
+    with pytest.raises(OptionError, match=message):
+        check_arms(ExperimentConfig(out=tmp_path, arms=arms, **{**possible, **changes}), TINY)

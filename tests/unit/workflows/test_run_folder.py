@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from headimpact.core.errors import DataFormatError, OptionError, OutputInUseError, RunFailedError
-from headimpact.workflows.run_folder import claim_run, find_run, start_run, started_run
+from headimpact.workflows.run_folder import claim_run, find_run, start_run, started_run, write_provenance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,29 @@ def test_the_config_is_written_without_what_holds_for_one_call(tmp_path):
         "rate": 1e-5,
         "limit": None,
     }
+
+
+class MoreConfig(Config):
+    """A command with the same options."""
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_of_another_command_is_called_that(tmp_path, resume):
+    out = tmp_path / "out"
+    start_run(MoreConfig(out=out))
+    with pytest.raises(OutputInUseError, match=r"holds a run of the command 'more'\. Choose another --out, or pass"):
+        find_run(Config(out=out, resume=resume), done_file="done.json")
+    write_provenance(out, command="dataset build more")
+    with pytest.raises(OutputInUseError, match=r"holds a run of the command 'dataset build more'\. Choose"):
+        find_run(Config(out=out, resume=resume), done_file="done.json")
+    assert find_run(MoreConfig(out=out, resume=True), done_file="done.json") is False
+
+
+def test_a_config_that_does_not_say_whose_it_is_may_be_gone_on_with(tmp_path):
+    config = unfinished(tmp_path / "out")
+    path = config.out / "config.yaml"
+    path.write_text(path.read_text().partition("\n")[2])
+    assert find_run(dataclasses.replace(config, resume=True), done_file="done.json") is False
 
 
 @pytest.mark.parametrize(

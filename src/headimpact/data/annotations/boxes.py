@@ -28,7 +28,7 @@ def read_boxes(path: Path, pictures: PictureIndex, faults: list[Fault]) -> dict[
     """
     found: dict[str, list[ObjectEntry]] = defaultdict(list)
     repeats = Repeats()
-    for where, record in read_rows(path, faults, fields=BOX_FIELDS):
+    for where, record in read_rows(path, faults, fields=BOX_FIELDS, columns=BOX_FIELDS):
         try:
             name = pictures.find(record.get("file_name"))
         except DataFormatError as error:

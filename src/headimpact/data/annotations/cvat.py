@@ -36,7 +36,7 @@ def read_cvat(path: Path, pictures: PictureIndex, faults: list[Fault]) -> dict[s
         with path.open("rb") as file:
             stream.parser.ParseFile(file)
     except expat.ExpatError as error:
-        what = f"Unreadable XML: {expat.ErrorString(error.code)}. Mend the file or export it again."
+        what = f"Unreadable XML: {expat.ErrorString(error.code)}. Export the file again."
         faults.append(Fault(path.name, f"line {error.lineno}", what))
     except DataFormatError as error:
         faults.append(Fault(path.name, f"line {stream.parser.CurrentLineNumber}", str(error)))

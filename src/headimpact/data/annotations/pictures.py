@@ -41,7 +41,7 @@ class PictureIndex:
         """Give the picture that a name means.
 
         That is a path relative to the folder, one that begins with the folder's own name, or a file name that only
-        one picture has.
+        one picture has; the ending may be left out where one picture is meant.
 
         Args:
             name: Name as listed.
@@ -58,7 +58,7 @@ class PictureIndex:
         if wanted in self.paths or below in self.paths:
             return wanted if wanted in self.paths else below
         resolve_inside(self.root.resolve(), self.root, name)
-        same = self._by_file_name.get(wanted, [])
+        same = self._by_file_name.get(wanted) or self._by_stem.get(below) or self._by_bare_stem.get(wanted, [])
         if len(same) == 1:
             return same[0]
         if same:
@@ -67,7 +67,7 @@ class PictureIndex:
             )
         near = difflib.get_close_matches(wanted, self.paths, n=1) if len(self.paths) <= HINT_LIMIT else []
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise DataFormatError(f"No such picture: {name!r} is not in {self.root.name}/.{hint} Mend the name.")
+        raise DataFormatError(f"No such picture: {name!r} is not in {self.root.name}/.{hint} Name one that is there.")
 
     def find_from(self, folder: Path, name: object) -> str:
         """Give the picture that a relative path from another folder means, as `../photos/1.jpg`, else as `find` does.
@@ -114,6 +114,14 @@ class PictureIndex:
         found: dict[str, list[str]] = defaultdict(list)
         for name in self.paths:
             found[PurePosixPath(name).with_suffix("").as_posix()].append(name)
+        return found
+
+    @cached_property
+    def _by_bare_stem(self) -> Mapping[str, list[str]]:
+        """Names by file name alone, without ending."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for name in self.paths:
+            found[PurePosixPath(name).stem].append(name)
         return found
 
     @cached_property

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from headimpact.core.errors import DataFormatError
-from headimpact.data.annotations.drawing import list_object, refuse_empty
+from headimpact.data.annotations.drawing import list_object
 from headimpact.data.annotations.pictures import PictureIndex, list_pictures
 from headimpact.data.entries import Fault, Frames, ObjectEntry, ReadMask
 from headimpact.data.masks import PngMask, mask_area, read_mask_file, refuse_other_frame
@@ -65,8 +65,18 @@ def _belongs_to(name: PurePosixPath, pictures: PictureIndex) -> tuple[str, str]:
 
 
 def _read_mask(path: Path, frames: Frames) -> ReadMask:
-    """Read a mask file if its size fits the picture and it is not empty."""
+    """Read a mask file.
+
+    Raises:
+        DataFormatError: If its size is not the picture's, or it is empty.
+    """
     mask = read_mask_file(path)
     size_hw = (mask.shape[0], mask.shape[1])
     refuse_other_frame(size_hw, frames)
-    return refuse_empty(ReadMask(PngMask(path, size_hw), mask_area(mask)), path.name)
+    area = mask_area(mask)
+    if not area:
+        raise DataFormatError(
+            f"Empty mask: every pixel of {path.name} is 0; expected other values on the object. Paint it, or take the "
+            "file out."
+        )
+    return ReadMask(PngMask(path, size_hw), area)

@@ -109,7 +109,8 @@ def collect_statistics(folder: Path) -> DatasetStatistics:
     if not (folder / METADATA_FILE).is_file():
         raise DataFormatError(
             f"No data set in our own format: {folder} has no {METADATA_FILE}. Pass a folder written by "
-            "`headimpact dataset build`."
+            "`headimpact dataset build coco`, `pictures` or `hub`; of others, scenes among them, `headimpact dataset "
+            "validate` counts the pictures."
         )
     counts: dict[str, Counter[Any]] = {
         name: Counter()

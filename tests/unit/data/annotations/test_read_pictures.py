@@ -97,6 +97,32 @@ def test_csv_has_one_caption_a_line(tmp_path):
     assert (first.split, second.captions) == ("train", ())
 
 
+def test_columns_are_named_in_any_case(tmp_path):
+    images = pictures(tmp_path)
+    path = _written(tmp_path / "captions.csv", "File_Name,CAPTION\n1.png,A dog.\n")
+    assert [entry.captions for entry in read_pictures(images, captions=path).entries] == [("A dog.",), ()]
+
+
+def test_a_name_may_lack_its_ending_where_one_picture_is_meant(tmp_path):
+    images = pictures(tmp_path, "1.png", "2.jpg", "2.png", "b/3.v2.png")
+    said = captions(tmp_path, {"file_name": "1", "text": "A."}, {"file_name": "3.v2", "text": "B."})
+    captioned = {entry.image_id: entry.captions for entry in read_pictures(images, captions=said).entries}
+    assert captioned == {"1.png": ("A.",), "2.jpg": (), "2.png": (), "b/3.v2.png": ("B.",)}
+    several, other_ending = faults_of(tmp_path, captions=captions(tmp_path, {"file_name": "2"}, {"file_name": "1.jpg"}))
+    assert "line 1: Several pictures are meant by '2': 2.jpg, 2.png" in several
+    assert "line 2: No such picture: '1.jpg'" in other_ending
+
+
+def test_splits_that_differ_in_case_only_are_a_fault_named_once(tmp_path):
+    pictures(tmp_path, "1.png", "2.png", "3.png", "4.png")
+    splits = ("train", "Train", "Train", "test")
+    said = captions(tmp_path, *({"file_name": f"{n}.png", "split": one} for n, one in enumerate(splits, start=1)))
+    assert faults_of(tmp_path, captions=said) == [
+        "images/2.png: Split 'Train' differs from 'train' in case only; expected one name for one split. "
+        "Write it alike."
+    ]
+
+
 def test_parts_of_one_group_are_one_object(tmp_path):
     images = pictures(tmp_path)
     part = {"label": "dog", "shape_type": "rectangle", "group_id": 4}
@@ -152,7 +178,12 @@ def test_faults_of_captions(tmp_path, line, fault):
 
 
 CSV_FAULTS = {
-    "no column": (b"name,caption\n1.png,A dog.\n", "line 1: Columns are 'name, caption'; expected file_name and"),
+    "no column": (
+        b"name,caption\n1.png,A dog.\n",
+        "line 1: Columns are 'name, caption', without file_name; expected file_name, and any of captions",
+    ),
+    "empty": (b"", "Holds no entry; expected a header, then one a line, with file_name, and any of captions"),
+    "header only": (b"file_name,caption\n", "Holds no entry; expected a header, then one a line, with file_name"),
     "too many values": (b"file_name,caption\n1.png,A dog, asleep.\n", "line 2: Has 3 values, the header names 2"),
     "latin-1": (b"file_name,caption\n1.png,A dog.\n2.png,Caf\xe9.\n", "line 3: Unreadable text"),
     "open quote": (b'file_name,caption\n1.png,"A dog.\n', "line 2: Broken CSV"),
@@ -223,7 +254,7 @@ MASK_FAULTS = {
     ),
     "empty mask": (
         lambda root: png(root / "masks" / "dog" / "1.png", DRAWN & False).parent.parent,
-        "masks/dog/1.png: Object without a pixel",
+        "masks/dog/1.png: Empty mask: every pixel of 1.png is 0",
     ),
     "mask of no picture": (lambda root: png(root / "masks" / "3.png").parent, "masks/3.png: Mask of no picture"),
     "mask without a word": (
@@ -371,6 +402,19 @@ MASK_FAULTS = {
     "box twice": (
         lambda root: boxes(root, "1.png,dog,1,1,3,3", "1.png,dog,1,1,3,3.0"),
         "boxes.csv: line 3: Duplicate entry: the same box is also in line 2",
+    ),
+    "boxes without corners": (
+        lambda root: _written(root / "boxes.csv", "file_name,category,x,y\n1.png,dog,1,1\n2.png,dog,1,1\n"),
+        "boxes.csv: line 1: Columns are 'file_name, category, x, y', without x0, y0, x1, y1; expected file_name, "
+        "category, x0, y0, x1, y1.",
+    ),
+    "no box": (
+        lambda root: _written(root / "boxes.jsonl", ""),
+        "boxes.jsonl: Holds no entry; expected one a line, with",
+    ),
+    "box far outside": (
+        lambda root: boxes(root, "1.png,dog,0,0,99,3"),
+        "boxes.csv: line 2: Misplaced outline: point (99.0, 0.0) is far outside the picture",
     ),
     "box without a word": (
         lambda root: boxes(root, "1.png,,1,1,3,3"),

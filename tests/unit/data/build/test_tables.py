@@ -113,3 +113,10 @@ def test_a_picture_without_an_id_goes_by_its_name(tmp_path):
 def test_marked_ids_are_read_as_saved(tmp_path):
     (tmp_path / "bad.txt").write_bytes(b"\xef\xbb\xbf7\r\n\r\n a b \r\n7\r\n")
     assert read_marked(tmp_path / "bad.txt") == ("7", "a b")
+
+
+def test_another_formats_folder_is_sent_to_what_counts_it(tmp_path):
+    with pytest.raises(
+        DataFormatError, match=r"has no metadata.jsonl\..*of others, scenes among them, `headimpact datas"
+    ):
+        collect_statistics(tmp_path)
