@@ -76,6 +76,12 @@ def test_what_would_fail_behind_the_scores_fails_before_them(words, said, tiny_l
     assert not (tmp_path / "out").exists()
 
 
+def test_one_picture_has_no_chance_level(tiny_llava, scenes, tmp_path):
+    answer = done("advise", "--model", tiny_llava, "--data", scenes, "--limit", 1, "--k", 1, "--out", tmp_path / "out")
+    assert "Chance not known: there is nothing that these layers could be held against." in answer.out
+    assert "nan" not in answer.out
+
+
 def test_a_dry_run_writes_nothing(tiny_llava, scenes, tmp_path):
     answer = done(
         "advise", "--model", tiny_llava, "--data", scenes, *FEW, "--k", 1, "--out", tmp_path / "out", "--dry-run"

@@ -25,6 +25,7 @@ from headimpact.workflows.configs import ScoreConfig
 from headimpact.workflows.opening import read_architecture
 from headimpact.workflows.processes import Processes
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
+from headimpact.workflows.score_answer import LAYER_HEADER, layer_line
 from headimpact.workflows.scoring import WORK, plan_scoring, run_scoring
 from headimpact.workflows.stopping import check_choice, describe_stability
 
@@ -114,10 +115,11 @@ def _hand_over(config: AdviseConfig) -> None:
         temporary.write_text(text, encoding="utf-8")
     build_report([config.out], config.out / REPORT_FILE, overwrite=True)
     count, values = selection.count_parameters(), scores.layer_values
+    q = np.where(np.isnan(values["gap"]), np.nan, values["q"]).tolist()
     content: dict[str, Any] = {
         "layers": list(selection.layers),
-        "verdict": chance_verdict(values["q"].tolist(), selection.layers),
-        "above_chance": [layer for layer in selection.layers if values["q"][layer] <= SIGNIFICANT],
+        "verdict": chance_verdict(q, selection.layers),
+        "above_chance": [layer for layer in selection.layers if q[layer] <= SIGNIFICANT],
         "trainable_parameters": count.trainable,
         "trainable_share": count.share,
         "modules": list(selection.target_module_names()),
@@ -132,7 +134,6 @@ def _print_advice(config: AdviseConfig, *, note: str | None) -> None:
     """Say what was found, from the files."""
     content = read_json(config.out / ADVICE_FILE, schema=ADVICE_SCHEMA)
     scores, selection = HeadScores.read(config.out / SCORES_FOLDER), Selection.read(config.out / SELECTION_FILE)
-    values = scores.layer_values
     has_looks = (config.out / SCORES_FOLDER / STABILITY_FILE).is_file()
     skipped = ", ".join(f"{count} {reason}" for reason, count in scores.counts["skipped"].items()) or "none"
     lines = [
@@ -140,12 +141,8 @@ def _print_advice(config: AdviseConfig, *, note: str | None) -> None:
         f"pictures: {scores.counts['used']} used, skipped: {skipped}",
         f"tune layers {' '.join(map(str, selection.layers))}: {selection.count_parameters()} at r={selection.r}",
         content["verdict"],
-        f"layer  {scores.score}  chance     gap       q",
-        *(
-            f"{layer:>5}  {values[scores.score][layer]:>{len(scores.score)}.3f}  {values['null_mean'][layer]:>6.3f}  "
-            f"{values['gap'][layer]:+.3f}  {values['q'][layer]:.4f}"
-            for layer in selection.layers
-        ),
+        LAYER_HEADER,
+        *(layer_line(scores, layer) for layer in selection.layers),
         *(describe_stability(Stability.read(config.out / SCORES_FOLDER)) if has_looks else []),
         *(f"warning: {warning}" for warning in scores.warnings),
         *(f"note: {one}" for one in selection.notes),

@@ -11,6 +11,9 @@ from headimpact.scoring.agreement import ScoreAgreement
 from headimpact.scoring.depth import depth_alone
 from headimpact.scoring.head_scores import HeadScores
 
+LAYER_HEADER = "layer  score  chance     gap       q"
+"""Stands above `layer_line`."""
+
 
 def describe_scores(scores: HeadScores, agreement: ScoreAgreement | None = None) -> list[str]:
     """Say what a run found, for the terminal; where it has several scores, also how far they agree."""
@@ -32,8 +35,8 @@ def describe_scores(scores: HeadScores, agreement: ScoreAgreement | None = None)
         ),
         *_twin_line(scores),
         *_depth_line(scores),
-        "layer  score  chance     gap       q",
-        *(_layer_line(scores, layer) for layer in range(len(layers["q"]))),
+        LAYER_HEADER,
+        *(layer_line(scores, layer) for layer in range(len(layers["q"]))),
         *(f"warning: {warning}" for warning in scores.warnings),
         f"layers by score: {' '.join(map(str, rank_layers(scores)))}",
         *(
@@ -85,7 +88,7 @@ def _held_out_lines(scores: HeadScores) -> list[str]:
     ]
 
 
-def _layer_line(scores: HeadScores, layer: int) -> str:
+def layer_line(scores: HeadScores, layer: int) -> str:
     """Write a layer's score beside chance; without a chance level there is no q either."""
     value, null_mean, gap, q = (
         float(scores.layer_values[name][layer]) for name in (scores.score, "null_mean", "gap", "q")
