@@ -49,10 +49,15 @@ def score(command, data, checkpoint, out, *words):
 
 
 WHO = """
-import sys
+import atexit, os, sys
 from pathlib import Path
+import torch.distributed
 from headimpact.workflows.processes import Processes
 
+# Registered first, so it runs last: behind what Processes does at the end.
+atexit.register(
+    lambda: Path(sys.argv[1], "end" + os.environ["RANK"]).write_text(str(torch.distributed.is_initialized()))
+)
 here = Processes(cpu=True)
 if here.is_main and "fail" in sys.argv:
     raise SystemExit(3)
@@ -68,18 +73,18 @@ def start_two(script, *words):
 
 
 def test_the_launcher_starts_two_that_find_each_other(tmp_path):
-    # Several times, since a group that is not left in order aborts in a fifth of the ends on a busy machine.
-    for _ in range(2):
-        done = start_two(tmp_path / "who.py", str(tmp_path))
-        assert done.returncode == 0, done.stderr
-        found = [(tmp_path / rank).read_text() for rank in ("0", "1")]
-        assert found == ["(0, 2, True, False, True)", "(1, 2, True, False, True)"]
+    done = start_two(tmp_path / "who.py", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = [(tmp_path / rank).read_text() for rank in ("0", "1")]
+    assert found == ["(0, 2, True, False, True)", "(1, 2, True, False, True)"]
+    # A group that is still there when the interpreter ends aborts now and then on a busy machine.
+    assert [(tmp_path / name).read_text() for name in ("end0", "end1")] == ["False", "False"]
 
 
 def test_one_that_fails_ends_the_other_that_waits_for_it(tmp_path):
     done = start_two(tmp_path / "who.py", str(tmp_path), "fail")
-    assert done.returncode != 0
-    assert "exitcode  : 3 " in done.stderr
+    # Which of the two the launcher sees first is chance; that both end, and soon, is not.
+    assert done.returncode != 0, done.stderr
     assert not (tmp_path / "1").exists()
 
 

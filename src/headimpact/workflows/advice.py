@@ -14,6 +14,7 @@ import numpy as np
 from headimpact.core.artifacts import atomic_file, read_json, write_json
 from headimpact.core.lora_arithmetic import check_lora_targets
 from headimpact.report.builder import build_report
+from headimpact.report.ranking import LEVEL
 from headimpact.scoring.head_scores import HeadScores
 from headimpact.scoring.stability import STABILITY_FILE, Stability
 from headimpact.selection.exports import EXPORTS, export_selection, file_name
@@ -25,14 +26,12 @@ from headimpact.workflows.configs import ScoreConfig
 from headimpact.workflows.opening import read_architecture
 from headimpact.workflows.processes import Processes
 from headimpact.workflows.run_folder import find_run, started_run, write_provenance
-from headimpact.workflows.score_answer import LAYER_HEADER, layer_line
+from headimpact.workflows.score_answer import LAYER_HEADER, layer_line, pictures_line
 from headimpact.workflows.scoring import WORK, plan_scoring, run_scoring
 from headimpact.workflows.stopping import check_choice, describe_stability
 
 ADVICE_FILE, ADVICE_SCHEMA = "advice.json", "advice/1"
 SCORES_FOLDER, REPORT_FILE = "scores", "report.html"
-SIGNIFICANT = 0.05
-"""Largest q, over all layers, of a layer that counts as above chance."""
 
 
 def advise_command(config: AdviseConfig) -> None:
@@ -74,7 +73,7 @@ def chance_verdict(q: Sequence[float], layers: Sequence[int]) -> str:
         layers: The chosen layers.
     """
     known = {layer: q[layer] for layer in layers if not np.isnan(q[layer])}
-    above = [layer for layer, value in known.items() if value <= SIGNIFICANT]
+    above = [layer for layer, value in known.items() if value <= LEVEL]
     rest = [layer for layer in layers if layer not in above]
     if not known:
         return "Chance not known: there is nothing that these layers could be held against."
@@ -86,11 +85,11 @@ def chance_verdict(q: Sequence[float], layers: Sequence[int]) -> str:
     if rest:
         return (
             f"In part above chance: layers {' '.join(map(str, above))} follow the key object more than the masks of "
-            f"other pictures would have it (q <= {SIGNIFICANT}); for {' '.join(map(str, rest))} that is not shown."
+            f"other pictures would have it (q <= {LEVEL}); for {' '.join(map(str, rest))} that is not shown."
         )
     return (
         "Above chance: every chosen layer follows the key object more than the masks of other pictures would have it "
-        f"(q <= {SIGNIFICANT})."
+        f"(q <= {LEVEL})."
     )
 
 
@@ -119,7 +118,7 @@ def _hand_over(config: AdviseConfig) -> None:
     content: dict[str, Any] = {
         "layers": list(selection.layers),
         "verdict": chance_verdict(q, selection.layers),
-        "above_chance": [layer for layer in selection.layers if q[layer] <= SIGNIFICANT],
+        "above_chance": [layer for layer in selection.layers if q[layer] <= LEVEL],
         "trainable_parameters": count.trainable,
         "trainable_share": count.share,
         "modules": list(selection.target_module_names()),
@@ -135,10 +134,9 @@ def _print_advice(config: AdviseConfig, *, note: str | None) -> None:
     content = read_json(config.out / ADVICE_FILE, schema=ADVICE_SCHEMA)
     scores, selection = HeadScores.read(config.out / SCORES_FOLDER), Selection.read(config.out / SELECTION_FILE)
     has_looks = (config.out / SCORES_FOLDER / STABILITY_FILE).is_file()
-    skipped = ", ".join(f"{count} {reason}" for reason, count in scores.counts["skipped"].items()) or "none"
     lines = [
         *([note] if note else []),
-        f"pictures: {scores.counts['used']} used, skipped: {skipped}",
+        pictures_line(scores),
         f"tune layers {' '.join(map(str, selection.layers))}: {selection.count_parameters()} at r={selection.r}",
         content["verdict"],
         LAYER_HEADER,

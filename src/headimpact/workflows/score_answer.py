@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from headimpact.data.word_kinds import KINDS, OBJECT_KINDS
+from headimpact.report.ranking import LEVEL, beyond_chance
 from headimpact.report.sections.baselines import NAMES
 from headimpact.scoring import is_variant
 from headimpact.scoring.agreement import ScoreAgreement
@@ -21,13 +22,12 @@ def describe_scores(scores: HeadScores, agreement: ScoreAgreement | None = None)
     if np.isnan(heads[scores.score]).all():
         return [f"pictures: {scores.counts['used']} used", "no head sees an image token: nothing can be selected"]
     best = np.unravel_index(int(np.nanargmax(heads[scores.score])), heads[scores.score].shape)
-    significant = int(np.nansum(heads["q"] <= 0.05))
-    skipped = ", ".join(f"{count} {reason}" for reason, count in scores.counts["skipped"].items()) or "none"
+    significant = int(beyond_chance(heads["q"]).sum())
     return [
-        f"pictures: {scores.counts['used']} used, skipped: {skipped}",
+        pictures_line(scores),
         f"best head: layer {best[0]}, head {best[1]}: {heads[scores.score][best]:.3f}, {_beside_chance(scores, best)}",
         *_held_out_lines(scores),
-        f"heads above chance (q <= 0.05): {'not known' if np.isnan(heads['gap']).all() else significant} of "
+        f"heads above chance (q <= {LEVEL}): {'not known' if np.isnan(heads['gap']).all() else significant} of "
         f"{heads['q'].size}",
         *(
             f"for comparison, {NAMES.get(name, name)}: {'none found' if np.isnan(value) else f'{value:.3f}'}"
@@ -46,6 +46,12 @@ def describe_scores(scores: HeadScores, agreement: ScoreAgreement | None = None)
         ),
         *(_score_lines(scores, agreement) if scores.others else []),
     ]
+
+
+def pictures_line(scores: HeadScores) -> str:
+    """Say how many pictures the scores rest on, and why others were left out."""
+    skipped = ", ".join(f"{count} {reason}" for reason, count in scores.counts["skipped"].items()) or "none"
+    return f"pictures: {scores.counts['used']} used, skipped: {skipped}"
 
 
 def rank_layers(scores: HeadScores) -> list[int]:
@@ -133,7 +139,7 @@ def _score_lines(scores: HeadScores, agreement: ScoreAgreement | None) -> list[s
             lines.append(f"{other.score:<{width}}  {other.why_unranked or 'none'}")
             continue
         place = np.unravel_index(int(np.nanargmax(values)), values.shape)
-        above = f"{int(np.nansum(other.values['q'] <= 0.05))} of {values.size}"
+        above = f"{int(beyond_chance(other.values['q']).sum())} of {values.size}"
         has_chance = not np.isnan(other.values["gap"][place])
         chance = f"{other.values['null_mean'][place]:>6.3f}  {other.values['gap'][place]:>+6.3f}  {above:>18}"
         line = f"{other.score:<{width}}  {f'layer {place[0]}, head {place[1]}':>17}  {values[place]:.3f}  "
